@@ -1,0 +1,100 @@
+"""Gated full attention, one layer in four.
+
+Differences from a plain attention layer: q and k are RMS-normalised per head before the rotation, only part of a head
+is rotated (see rope.py), a few key/value heads are shared by groups of query heads (GQA), and a sigmoid gate computed
+from the layer's input, one value per head and feature, decides how much of the result passes.
+`q_proj` interleaves the two per head: `head_dim` query rows, then `head_dim` gate rows, for every head.
+
+Reference: Ainslie et al. 2023, GQA (arXiv 2305.13245); Qiu et al. 2025, gated attention (arXiv 2505.06708);
+`Qwen3_5Attention` in transformers.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import TextConfig
+from .cache import AttentionMemory
+from .norm import RMSNorm, wide
+from .rope import rotate
+from .taps import Tap
+
+
+class GatedAttention(nn.Module):
+    def __init__(self, config: TextConfig):
+        super().__init__()
+        D, bias = config.head_dim, config.attention_bias
+        self.head_dim = D
+        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * 2 * D, bias)
+        self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * D, bias)
+        self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * D, bias)
+        self.o_proj = nn.Linear(config.num_attention_heads * D, config.hidden_size, bias)
+        self.q_norm = RMSNorm(D, config.rms_norm_eps)
+        self.k_norm = RMSNorm(D, config.rms_norm_eps)
+        self.q = Tap("batch token head feature", "queries, normalised and rotated")
+        self.k = Tap("batch token kv_head feature", "keys of the new tokens, normalised and rotated")
+        self.v = Tap("batch token kv_head feature", "values of the new tokens")
+        self.scores = Tap("batch head query key", "q·k/√d, −inf where masked, before the softmax", lazy=True)
+        self.weights = Tap("batch head query key", "attention weights; each row sums to one", lazy=True)
+        self.gate = Tap("batch token head feature", "the output gate after its sigmoid, 0 to 1")
+        self.out = Tap("batch token feature", "what the mixer adds to the residual stream")
+
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None, memory: AttentionMemory | None
+    ) -> Tensor:
+        """x [batch, token, hidden] -> [batch, token, hidden].
+
+        Args:
+            rotary: cos and sin of the new tokens, see rope.py.
+            mask: who may look at whom, bool [batch, 1, query, key]; None if the only rule is "not at later tokens".
+            memory: keys and values of earlier tokens; the new ones are appended.
+        """
+        q, gate = rearrange(self.q_proj(x), "b t (h two d) -> two b t h d", two=2, d=self.head_dim)
+        k = rearrange(self.k_proj(x), "b t (h d) -> b t h d", d=self.head_dim)
+        v = self.v(rearrange(self.v_proj(x), "b t (h d) -> b t h d", d=self.head_dim))
+        q = self.q(rotate(self.q_norm(q), *rotary))
+        k = self.k(rotate(self.k_norm(k), *rotary))
+        if memory is not None:
+            k, v = memory.append(k, v)
+        attend = self._attend_readably if self.scores.wanted or self.weights.wanted else self._attend_fused
+        y = attend(*(rearrange(z, "b t h d -> b h t d") for z in (q, k, v)), mask)
+        y = rearrange(y, "b h t d -> b t h d") * self.gate(torch.sigmoid(gate))
+        return self.out(self.o_proj(y.flatten(2)))
+
+    def _attend_fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """softmax(q kᵀ/√d) v by PyTorch's fused kernel, which never forms the weights."""
+        causal = mask is None and q.shape[2] > 1  # a single new token may look at everything
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=True)
+
+    def _attend_readably(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """The same, written out, so that scores and weights can be seen and changed."""
+        sharing = q.shape[1] // k.shape[1]
+        k, v = (z.repeat_interleave(sharing, dim=1) for z in (k, v))
+        scores = q @ k.mT / self.head_dim**0.5
+        if mask is None and q.shape[2] > 1:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        scores = self.scores(scores)
+        weights = wide(scores).softmax(-1).to(q.dtype)
+        if mask is not None:
+            weights = weights.masked_fill(~mask, 0)  # a padding token that sees nobody: 0, not 0/0
+        return self.weights(weights) @ v
+
+
+def attention_mask_for(real: Tensor | None, new: int, past: int, device: torch.device) -> Tensor | None:
+    """Who may look at whom: bool [batch or 1, 1, new, past + new], or None for the plain causal rule.
+
+    Args:
+        real: bool [batch, past + new], False at padding; None if there is none.
+        new, past: tokens of this call, and before it.
+    """
+    if real is None and (past == 0 or new == 1):
+        return None
+    query = torch.arange(past, past + new, device=device)[:, None]
+    key = torch.arange(past + new, device=device)
+    allowed = (key <= query)[None]
+    if real is not None:
+        allowed = allowed & real[:, None, :]
+    return allowed[:, None]

@@ -1,0 +1,129 @@
+"""Gated DeltaNet, three layers in four: a memory of fixed size in place of attention.
+
+    q, k, v = silu(conv(W x))        a causal depthwise convolution over the last 4 tokens, then heads
+    β = sigmoid(W_b x)               write strength, one per value head and token
+    g = −e^A_log softplus(W_a x + dt_bias)     log decay; half-life = ln 2 / −g tokens
+    o = delta_rule(q/‖q‖ · K^-½, k/‖k‖, v, g, β)
+    y = W_out( rms(o) w · silu(z) ),  z = W_z x
+
+Differences from the paper's layer (Yang, Kautz & Hatamizadeh 2024, arXiv 2412.06464, fig. 1): several value heads share
+a query/key head, and the output norm is plain (w), unlike the zero-centred norms of the residual stream.
+A padding token writes nothing, decays nothing, and does not enter the convolution.
+Reference: `Qwen3_5GatedDeltaNet` in transformers.
+"""
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import TextConfig
+from . import delta_rule
+from .cache import DeltaNetMemory
+from .norm import GatedRMSNorm, l2_norm, wide
+from .taps import Tap
+
+
+class GatedDeltaNet(nn.Module):
+    def __init__(self, config: TextConfig):
+        super().__init__()
+        self.key_dim, self.value_dim = config.linear_key_head_dim, config.linear_value_head_dim
+        keys = config.linear_num_key_heads * self.key_dim
+        values = config.linear_num_value_heads * self.value_dim
+        self.widths = (keys, keys, values)
+        self.state_dtype = getattr(torch, config.state_dtype)
+        self.in_proj_qkv = nn.Linear(config.hidden_size, sum(self.widths), bias=False)
+        self.in_proj_z = nn.Linear(config.hidden_size, values, bias=False)
+        self.in_proj_b = nn.Linear(config.hidden_size, config.linear_num_value_heads, bias=False)
+        self.in_proj_a = nn.Linear(config.hidden_size, config.linear_num_value_heads, bias=False)
+        self.conv = CausalConv(sum(self.widths), config.linear_conv_kernel_dim)
+        self.A_log = nn.Parameter(torch.zeros(config.linear_num_value_heads))
+        self.dt_bias = nn.Parameter(torch.ones(config.linear_num_value_heads))
+        self.norm = GatedRMSNorm(self.value_dim, config.rms_norm_eps, config.output_gate)
+        self.out_proj = nn.Linear(values, config.hidden_size, bias=False)
+        self.q = Tap("batch token key_head key", "queries, L2-normalised and scaled by K^-½")
+        self.k = Tap("batch token key_head key", "keys, L2-normalised")
+        self.v = Tap("batch token head value", "values to be stored")
+        self.z = Tap("batch token head value", "output gate before its activation")
+        self.beta = Tap("batch token head", "write strength, 0 to 1")
+        self.decay = Tap("batch token head", "log decay g ≤ 0; the memory is multiplied by e^g")
+        self.erase = Tap("batch token head value", "β Sᵀk, what is taken out of the memory under this key", lazy=True)
+        self.write = Tap("batch token head value", "β v, what is put in its place", lazy=True)
+        self.state = Tap("batch token head key value", "the memory S after each token", lazy=True)
+        self.read = Tap("batch token head value", "Sᵀq, what the query finds")
+        self.out = Tap("batch token feature", "what the mixer adds to the residual stream")
+
+    def forward(self, x: Tensor, real: Tensor | None, memory: DeltaNetMemory | None) -> Tensor:
+        """x [batch, token, hidden] -> [batch, token, hidden].
+
+        Args:
+            real: bool [batch, token], False at padding; None if there is none.
+            memory: the state after the earlier tokens; replaced by the state after these.
+        """
+        if real is not None:
+            x = x * real[..., None]
+        qkv, conv_state = self.conv(self.in_proj_qkv(x), memory.conv if memory else None, real)
+        q, k, v = F.silu(qkv).split(self.widths, dim=-1)
+        q = self.q(l2_norm(rearrange(q, "b t (h k) -> b t h k", k=self.key_dim)) * self.key_dim**-0.5)
+        k = self.k(l2_norm(rearrange(k, "b t (h k) -> b t h k", k=self.key_dim)))
+        v = self.v(rearrange(v, "b t (h v) -> b t h v", v=self.value_dim))
+        beta, g = self.gates(x)
+        if real is not None:
+            beta, g = beta * real[..., None], g * real[..., None]
+        o, state = self._remember(q, k, v, self.decay(g), self.beta(beta), memory.state if memory else None)
+        if memory is not None:
+            memory.conv, memory.state = conv_state, state.to(torch.promote_types(self.state_dtype, x.dtype))
+        z = self.z(rearrange(self.in_proj_z(x), "b t (h v) -> b t h v", v=self.value_dim))
+        return self.out(self.out_proj(self.norm(self.read(o), z).flatten(2)))
+
+    def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Write strength β and log decay g, each [batch, token, value head], in float32 at least."""
+        beta = torch.sigmoid(wide(self.in_proj_b(x)))
+        g = -wide(self.A_log).exp() * F.softplus(wide(self.in_proj_a(x)) + wide(self.dt_bias))
+        return beta, g
+
+    def _remember(
+        self, q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        if self.erase.wanted or self.write.wanted or self.state.wanted:
+            return delta_rule.recurrent(q, k, v, g, beta, state, watch=self._watch)
+        form = delta_rule.recurrent if v.shape[1] == 1 else delta_rule.chunked
+        return form(q, k, v, g, beta, state)
+
+    def _watch(self, name: str, value: Tensor) -> Tensor:
+        tap = getattr(self, name)
+        return tap(value[:, None])[:, 0] if tap.wanted else value
+
+
+class CausalConv(nn.Module):
+    """Depthwise causal convolution: y_t = Σ_i w_i ⊙ x_{t−K+1+i} over the last K tokens."""
+
+    def __init__(self, channels: int, kernel: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, 1, kernel))
+
+    def forward(self, x: Tensor, state: Tensor | None, real: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x [batch, token, channel] -> the same shape, and the next state.
+
+        Args:
+            state: the last K − 1 inputs before x, [batch, K − 1, channel]; None for zeros.
+            real: bool [batch, token]; padding is passed over as if it were not there.
+        """
+        past = self.weight.shape[-1] - 1
+        if state is None:
+            state = x.new_zeros(x.shape[0], past, x.shape[-1])
+        back = None
+        ends = torch.full((x.shape[0],), x.shape[1], device=x.device)
+        if real is not None:  # bring the real tokens together, behind the state
+            order = (~real).int().argsort(dim=1, stable=True)
+            back, ends = order.argsort(dim=1), real.sum(dim=1)
+            x = x.gather(1, order[..., None].expand_as(x))
+        window = torch.cat((state, x), dim=1)
+        y = F.conv1d(window.mT, self.weight, groups=self.weight.shape[0]).mT
+        if back is not None:
+            y = y.gather(1, back[..., None].expand_as(y))
+        last = ends[:, None] + torch.arange(past, device=x.device)  # the K − 1 inputs before each row's end
+        return y, window.gather(1, last[..., None].expand(-1, -1, x.shape[-1]))
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.shape[0]}, kernel={self.weight.shape[-1]}"

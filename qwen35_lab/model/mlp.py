@@ -1,0 +1,22 @@
+"""SwiGLU, the feed-forward of a dense layer and of every expert: down( silu(gate x) ⊙ up x ).
+
+Reference: Shazeer 2020 (arXiv 2002.05202), eq. 6.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .taps import Tap
+
+
+class SwiGLU(nn.Module):
+    def __init__(self, hidden_size: int, intermediate_size: int):
+        super().__init__()
+        self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
+        self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
+        self.out = Tap("batch token feature", "what the feed-forward adds to the residual stream")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [batch, token, hidden] -> [batch, token, hidden]"""
+        return self.out(self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x)))

@@ -1,0 +1,69 @@
+"""Sparse mixture of experts with a shared expert.
+
+    p = softmax(router · x)                      over all experts, in float32
+    y = Σ_{i ∈ top-k} p_i / Σ p · expert_i(x)    the chosen weights renormalised to sum to one
+      + sigmoid(shared gate · x) · shared(x)     an expert that every token uses
+
+The order matters: softmax, then top-k, then renormalise. Experts are stored fused, `gate_up_proj` [E, 2F, H] with the
+gate rows first, and `down_proj` [E, H, F].
+Reference: Shazeer et al. 2017 (arXiv 1701.06538); `Qwen3_5MoeSparseMoeBlock` in transformers.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import TextConfig
+from .mlp import SwiGLU
+from .norm import wide
+from .taps import Tap
+
+
+class SparseMoE(nn.Module):
+    def __init__(self, config: TextConfig):
+        super().__init__()
+        H, E, width = config.hidden_size, config.num_experts, config.moe_intermediate_size
+        self.top_k = config.num_experts_per_tok
+        self.router = nn.Linear(H, E, bias=False)
+        self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * width, H))
+        self.down_proj = nn.Parameter(torch.empty(E, H, width))
+        self.shared_expert = SwiGLU(H, config.shared_expert_intermediate_size)
+        self.shared_gate_proj = nn.Linear(H, 1, bias=False)
+        self.router_logits = Tap("batch token expert", "the router's score of every expert, before the softmax")
+        self.expert_ids = Tap("batch token choice", "the experts chosen for each token, best first")
+        self.expert_weights = Tap("batch token choice", "their weights, which sum to one")
+        self.expert_out = Tap("batch token choice feature", "what each chosen expert answers, before weighting")
+        self.shared_gate = Tap("batch token one", "how far the shared expert is let through, 0 to 1")
+        self.out = Tap("batch token feature", "what the feed-forward adds to the residual stream")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [batch, token, hidden] -> [batch, token, hidden]"""
+        ids, weights = self.route(x)
+        answers = self.expert_out(self.run_experts(x, ids))
+        routed = (answers * weights[..., None]).sum(-2)
+        shared_gate = self.shared_gate(torch.sigmoid(self.shared_gate_proj(x)))
+        return self.out(routed + shared_gate * self.shared_expert(x))
+
+    def route(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The chosen experts and their weights, each [batch, token, top_k]."""
+        # float32 from the first product on: in bfloat16 near-ties would pick other experts
+        logits = self.router_logits(F.linear(wide(x), wide(self.router.weight)))
+        probabilities = logits.softmax(-1)
+        chosen = self.expert_ids(probabilities.topk(self.top_k, dim=-1).indices)
+        weights = probabilities.gather(-1, chosen)
+        weights = weights / weights.sum(-1, keepdim=True)
+        return chosen, self.expert_weights(weights.to(x.dtype))
+
+    def run_experts(self, x: Tensor, ids: Tensor) -> Tensor:
+        """Each chosen expert's answer: x [B, T, H], ids [B, T, k] -> [B, T, k, H]. An expert runs once, on its tokens."""
+        tokens, choices = x.flatten(0, 1), ids.flatten()
+        order = choices.argsort(stable=True)  # pairs (token, choice), grouped by expert
+        experts, counts = choices[order].unique_consecutive(return_counts=True)
+        groups = tokens[order // ids.shape[-1]].split(counts.tolist())
+        answers = torch.cat([self.expert(int(e), group) for e, group in zip(experts, groups, strict=True)])
+        return answers[order.argsort()].view(*ids.shape, -1)
+
+    def expert(self, index: int, x: Tensor) -> Tensor:
+        """One routed expert on some tokens: [n, H] -> [n, H]"""
+        gate, up = F.linear(x, self.gate_up_proj[index]).chunk(2, dim=-1)
+        return F.linear(F.silu(gate) * up, self.down_proj[index])

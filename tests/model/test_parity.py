@@ -1,0 +1,146 @@
+"""Our model against transformers' own on the same weights: random architectures, lengths, batches, padding."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from model.strategies import configs, inputs, pieces
+from reference import grow, memories, ours_like, reference_model
+from torch import Tensor
+
+from qwen35_lab.generate import decode
+from qwen35_lab.model import Cache
+
+FLOAT32 = {"atol": 1e-4, "rtol": 1e-4}
+FLOAT64 = {"atol": 1e-9, "rtol": 1e-9}
+hundreds = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+tens = settings(hundreds, max_examples=60)
+
+
+def rows(mask: Tensor | None, x: Tensor) -> Tensor:
+    """The real tokens of [batch, token, …], one after the other."""
+    return x.flatten(0, 1) if mask is None else x[mask.bool()]
+
+
+def check_forward(raw, ids, mask, dtype, tolerance) -> None:
+    reference = reference_model(raw, dtype)
+    model = ours_like(reference, raw)
+    theirs = grow(reference, ids, attention_mask=mask)
+    with torch.no_grad():
+        ours = model(ids, attention_mask=mask, cache=model.new_cache())
+        uncached = model(ids, attention_mask=mask)
+    torch.testing.assert_close(rows(mask, ours.logits), rows(mask, theirs.logits), **tolerance)
+    torch.testing.assert_close(uncached.logits, ours.logits, **tolerance)
+    padded_right = mask is not None and not bool(mask[:, -1].all())
+    for kind, mine, yours in zip(
+        raw["layer_types"], memories(ours.cache), memories(theirs.past_key_values), strict=True
+    ):
+        if kind == "full_attention":
+            mine, yours = (tuple(rows(mask, x) for x in pair) for pair in (mine, yours))
+        elif padded_right:
+            continue  # transformers lets padding on the right write: see test_padding.py
+        torch.testing.assert_close(mine, yours, **tolerance)
+
+
+@hundreds
+@given(st.data())
+def test_forward_and_cache_equal_transformers_in_float32(data: st.DataObject) -> None:
+    raw = data.draw(configs())
+    ids, mask = data.draw(inputs(raw["vocab_size"]))
+    check_forward(raw, ids, mask, torch.float32, FLOAT32)
+
+
+@hundreds
+@given(st.data())
+def test_forward_and_cache_equal_transformers_in_float64(data: st.DataObject) -> None:
+    raw = data.draw(configs())
+    ids, mask = data.draw(inputs(raw["vocab_size"]))
+    check_forward(raw, ids, mask, torch.float64, FLOAT64)
+
+
+@hundreds
+@given(st.data())
+def test_pieces_equal_one_pass_and_transformers(data: st.DataObject) -> None:
+    """Prefill in pieces of any length, single tokens among them, against transformers' own cached pieces."""
+    raw = data.draw(configs())
+    ids, _ = data.draw(inputs(raw["vocab_size"]))
+    sizes = data.draw(pieces(ids.shape[1]))
+    reference = reference_model(raw, torch.float64)
+    model = ours_like(reference, raw)
+    cache, past, found, theirs = model.new_cache(), None, [], []
+    for piece in ids.split(sizes, dim=1):
+        with torch.no_grad():
+            found.append(model(piece, cache=cache).logits)
+        step = grow(reference, piece, past_key_values=past)
+        past = step.past_key_values
+        theirs.append(step.logits)
+    with torch.no_grad():
+        whole = model(ids, cache=model.new_cache())
+    torch.testing.assert_close(torch.cat(found, dim=1), whole.logits, **FLOAT64)
+    torch.testing.assert_close(torch.cat(found, dim=1), torch.cat(theirs, dim=1), **FLOAT64)
+    for mine, full, yours in zip(memories(cache), memories(whole.cache), memories(past), strict=True):
+        torch.testing.assert_close(mine, full, **FLOAT64)
+        torch.testing.assert_close(mine, yours, **FLOAT64)
+
+
+@tens
+@given(st.data())
+def test_gradients_equal_transformers(data: st.DataObject) -> None:
+    raw = data.draw(configs())
+    ids, mask = data.draw(inputs(raw["vocab_size"]))
+    reference = reference_model(raw, torch.float64)
+    model = ours_like(reference, raw)
+    weights = torch.randn(*ids.shape, raw["vocab_size"], dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    if mask is not None:
+        weights = weights * mask[..., None]
+    (model(ids, attention_mask=mask).logits * weights).sum().backward()
+    (reference(input_ids=ids, attention_mask=mask, use_cache=False).logits * weights).sum().backward()
+    mirror = ours_like(reference, raw)  # the reference's gradients under our names
+    for p in reference.parameters():
+        p.data = p.grad if p.grad is not None else torch.zeros_like(p)
+    mirror = ours_like(reference, raw)
+    for (name, p), expected in zip(model.named_parameters(), mirror.parameters(), strict=True):
+        scale = max(1.0, float(expected.abs().max()))
+        gradient = torch.zeros_like(p) if p.grad is None else p.grad
+        torch.testing.assert_close(gradient / scale, expected / scale, atol=1e-9, rtol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@tens
+@given(st.data())
+def test_greedy_continuations_are_identical(data: st.DataObject) -> None:
+    raw = data.draw(configs())
+    ids, mask = data.draw(inputs(raw["vocab_size"]))
+    if mask is not None:
+        mask = mask.sort(dim=1).values  # padding on the left, as generation wants it
+    reference = reference_model(raw, torch.float64)
+    model = ours_like(reference, raw)
+    # transformers' generate stops at nothing here: no end token is set
+    theirs = reference.generate(
+        ids, attention_mask=torch.ones_like(ids) if mask is None else mask, max_new_tokens=12, do_sample=False,
+        pad_token_id=0,
+    )  # fmt: skip
+    ours = torch.stack(list(decode(model, ids, mask, max_new_tokens=12)), dim=1)
+    assert ours.tolist() == theirs[:, ids.shape[1] :].tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_as_close_to_float64_as_transformers(dtype: torch.dtype) -> None:
+    """In 16 bits the two round differently; ours may not be further from the float64 truth."""
+    raw = {
+        "model_type": "qwen3_5_moe_text", "vocab_size": 50, "hidden_size": 64, "num_hidden_layers": 4,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "linear_num_key_heads": 2,
+        "linear_num_value_heads": 4, "linear_key_head_dim": 16, "linear_value_head_dim": 16, "num_experts": 4,
+        "num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32,
+    }  # fmt: skip
+    ids = torch.randint(0, 50, (4, 100), generator=torch.Generator().manual_seed(0))
+    ours, theirs = [], []
+    for seed in range(5):
+        narrow = reference_model(raw, torch.float32, seed).to(dtype)
+        exact = reference_model(raw, torch.float64, seed)
+        exact.load_state_dict({k: v.double() for k, v in narrow.state_dict().items()})
+        truth = grow(exact, ids).logits
+        model = ours_like(narrow, raw)
+        with torch.no_grad():
+            ours.append((model(ids, cache=Cache(model.config)).logits.double() - truth).abs().mean())
+        theirs.append((grow(narrow, ids).logits.double() - truth).abs().mean())
+    assert torch.stack(ours).mean() <= 1.1 * torch.stack(theirs).mean()
