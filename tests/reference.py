@@ -55,7 +55,9 @@ def reference_model(raw: dict[str, Any], dtype: torch.dtype = torch.float32, see
     config._experts_implementation = "eager"  # its grouped product wants widths that are multiples of 16 bytes
     model = getattr(module, f"{kind}ForCausalLM")(config).eval().to(dtype)
     rotary = model.model.rotary_emb
-    if dtype == torch.float64 and rotary.rope_type == "yarn":  # transformers' weight initialisation made it float32 again
+    if (
+        dtype == torch.float64 and rotary.rope_type == "yarn"
+    ):  # transformers' weight initialisation made it float32 again
         rotary.inv_freq, rotary.attention_scaling = module.ROPE_INIT_FUNCTIONS["yarn"](config)
     randomise(model, seed)
     return model

@@ -20,9 +20,7 @@ from qwen35_lab.config import FULL, LINEAR, ModelConfig, RopeConfig, TextConfig,
 from qwen35_lab.errors import ConfigError, LabError
 from qwen35_lab.family import OFFICIAL
 
-hundreds = settings(
-    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+hundreds = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 # the recipe of the model cards for 1,010,000 tokens
 YARN = {
@@ -98,14 +96,12 @@ def test_layer_types_may_be_spelled_out_or_implied():
     spelled = ModelConfig.from_dict(raw).text
     assert spelled.layer_types == (LINEAR, LINEAR, LINEAR, FULL) * 6
     assert ModelConfig.from_dict(changed(raw, "text_config.layer_types", ...)).text == spelled
-    every_third = changed(
-        changed(raw, "text_config.layer_types", None), "text_config.full_attention_interval", 3
-    )
+    every_third = changed(changed(raw, "text_config.layer_types", None), "text_config.full_attention_interval", 3)
     assert ModelConfig.from_dict(every_third).text.layer_types == (LINEAR, LINEAR, FULL) * 8
     irregular = [FULL, *[LINEAR] * 23]
-    assert ModelConfig.from_dict(
-        changed(raw, "text_config.layer_types", irregular)
-    ).text.layer_types == tuple(irregular)
+    assert ModelConfig.from_dict(changed(raw, "text_config.layer_types", irregular)).text.layer_types == tuple(
+        irregular
+    )
 
 
 @pytest.mark.parametrize("raw", [dense(), moe()])
@@ -146,9 +142,7 @@ def test_flat_text_only_moe_with_bfloat16_state_is_read():
 
 
 def test_yarn_recipe_of_the_model_cards():
-    rope = ModelConfig.from_dict(
-        changed(raw_config("Qwen3.5-4B"), "text_config.rope_parameters", YARN)
-    ).text.rope
+    rope = ModelConfig.from_dict(changed(raw_config("Qwen3.5-4B"), "text_config.rope_parameters", YARN)).text.rope
     assert (rope.type, rope.theta, rope.factor) == ("yarn", 1e7, 4.0)
     assert rope.original_max_position_embeddings == 262_144
     assert (rope.attention_factor, rope.beta_fast, rope.beta_slow, rope.truncate) == (None, 32.0, 1.0, True)
@@ -162,9 +156,7 @@ def test_older_spelling_of_rope():
     new = raw["text_config"].pop("rope_parameters")
     sections = {"mrope_section": new["mrope_section"], "mrope_interleaved": True}
     raw["text_config"] |= {"rope_theta": 10_000_000, "partial_rotary_factor": 0.25}
-    assert ModelConfig.from_dict(changed(raw, "text_config.rope_scaling", None)) == ModelConfig.from_dict(
-        dense()
-    )
+    assert ModelConfig.from_dict(changed(raw, "text_config.rope_scaling", None)) == ModelConfig.from_dict(dense())
     mrope = changed(raw, "text_config.rope_scaling", {"type": "mrope", **sections})
     assert ModelConfig.from_dict(mrope) == ModelConfig.from_dict(dense())
     yarn = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 262_144, **sections}
@@ -198,9 +190,7 @@ def test_outer_value_decides_whether_the_tables_are_tied(inner, outer):
     for path, value in (("text_config.tie_word_embeddings", inner), ("tie_word_embeddings", outer)):
         raw = changed(raw, path, ... if value is None else value)
     with torch.device("meta"):
-        theirs = transformers.Qwen3_5ForConditionalGeneration(
-            transformers.Qwen3_5Config(**copy.deepcopy(raw))
-        )
+        theirs = transformers.Qwen3_5ForConditionalGeneration(transformers.Qwen3_5Config(**copy.deepcopy(raw)))
     tied = theirs.lm_head.weight is theirs.model.language_model.embed_tokens.weight
     assert ModelConfig.from_dict(raw).text.tie_word_embeddings == tied
 
@@ -381,9 +371,7 @@ def check_message(message: str) -> None:
     assert len(message) < 260, message
 
 
-@pytest.mark.parametrize(
-    ("field", "raw"), REFUSED, ids=[f"{n}-{field}" for n, (field, _) in enumerate(REFUSED)]
-)
+@pytest.mark.parametrize(("field", "raw"), REFUSED, ids=[f"{n}-{field}" for n, (field, _) in enumerate(REFUSED)])
 def test_refusal_names_the_field_and_a_remedy(field, raw):
     with pytest.raises(ConfigError) as error:
         ModelConfig.from_dict(raw)
@@ -398,9 +386,7 @@ def test_what_is_no_object_is_refused():
         check_message(str(error.value))
 
 
-@pytest.mark.parametrize(
-    "content", ['{"model_type": "qwen3_5", "text_con', "", "\0\0", "[1, 2]", b"\xff\xfe{}"]
-)
+@pytest.mark.parametrize("content", ['{"model_type": "qwen3_5", "text_con', "", "\0\0", "[1, 2]", b"\xff\xfe{}"])
 def test_damaged_file_is_refused(content, tmp_path):
     path = tmp_path / "config.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -423,9 +409,7 @@ def test_no_damaged_field_escapes_as_another_error(data):
     """Any field of an official config replaced by any small JSON value: read, or refused in one sentence."""
     raw = data.draw(st.sampled_from([dense(), moe(), flat(moe())]))
     paths = [f"{k}.{inner}" for k, v in raw.items() if isinstance(v, dict) for inner in v] + list(raw)
-    junk = st.sampled_from(
-        [None, True, -1, 0, 3, 2.5, math.inf, "", "text", [], ["text"], [1, None], {}, {"a": 1}]
-    )
+    junk = st.sampled_from([None, True, -1, 0, 3, 2.5, math.inf, "", "text", [], ["text"], [1, None], {}, {"a": 1}])
     for path in data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=3, unique=True)):
         if path.split(".")[0] in raw and ("." not in path or isinstance(raw[path.split(".")[0]], dict)):
             raw = changed(raw, path, data.draw(junk))

@@ -32,9 +32,7 @@ from qwen35_lab.family import (
 from qwen35_lab.family.predecessors import PredecessorConfig
 from qwen35_lab.paths import data_path
 
-hundreds = settings(
-    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+hundreds = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 tens = settings(hundreds, max_examples=25)
 
 
@@ -129,18 +127,13 @@ def test_components_of_the_smallest_model_by_hand():
     counts = parameters(load_config("0.8B"))
     hidden, layers, full, heads, keys, values = 1024, 24, 6, 16, 16 * 128, 16 * 128
     mixer = (2 * keys + values) * hidden + 2 * values * hidden  # in_proj_qkv; in_proj_z and out_proj
-    mixer += (
-        2 * heads * hidden + (2 * keys + values) * 4 + 2 * heads + 128
-    )  # a and b; conv; A_log, dt_bias; norm
+    mixer += 2 * heads * hidden + (2 * keys + values) * 4 + 2 * heads + 128  # a and b; conv; A_log, dt_bias; norm
     assert counts.deltanet == (layers - full) * mixer == 18 * 10_543_264
     assert counts.attention == full * (2 * 2048 * 1024 + 2 * 512 * 1024 + 2048 * 1024 + 2 * 256)
     assert counts.dense_ffn == layers * 3 * 3584 * 1024
     assert counts.norms == (2 * layers + 1) * hidden
     assert (counts.embedding, counts.head) == (248_320 * hidden, 0)
-    assert (
-        counts.mtp
-        == 2 * hidden**2 + 3 * hidden + counts.attention // full + counts.dense_ffn // layers + 2 * hidden
-    )
+    assert counts.mtp == 2 * hidden**2 + 3 * hidden + counts.attention // full + counts.dense_ffn // layers + 2 * hidden
 
 
 def test_the_names_of_the_large_models_say_what_is_active():

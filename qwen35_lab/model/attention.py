@@ -58,7 +58,8 @@ class GatedAttention(nn.Module):
         if memory is not None:
             k, v = memory.append(k, v)
         attend = self._attend_readably if self.scores.wanted or self.weights.wanted else self._attend_fused
-        y = attend(*(rearrange(z, "b t h d -> b h t d") for z in (q, k, v)), mask)
+        q, k, v = (rearrange(z, "b t h d -> b h t d") for z in (q, k, v))
+        y = attend(q, k, v, mask)
         y = rearrange(y, "b h t d -> b t h d") * self.gate(torch.sigmoid(gate))
         return self.out(self.o_proj(y.flatten(2)))
 

@@ -74,7 +74,9 @@ def chunked(
     decay_mask = _decay_mask(c)
     L = beta[..., None] * (k @ k.mT) * decay_mask
     right_sides = beta[..., None] * torch.cat((v, c.exp()[..., None] * k), dim=-1)
-    solved = torch.linalg.solve_triangular(L, right_sides, upper=False, unitriangular=True)  # reads L below its diagonal
+    solved = torch.linalg.solve_triangular(
+        L, right_sides, upper=False, unitriangular=True
+    )  # reads L below its diagonal
     pseudo_values, pseudo_keys = solved.split((v.shape[-1], k.shape[-1]), dim=-1)
     scores = (q @ k.mT) * decay_mask
     q_from_start = q * c.exp()[..., None]
@@ -120,7 +122,7 @@ def influence(
 
 
 def _decay_mask(c: Tensor) -> Tensor:
-    """e^(c_i − c_j) for j ≤ i, else 0: [..., T] -> [..., T, T]. Masked before exp, since above the diagonal it overflows."""
+    """e^(c_i − c_j) for j ≤ i, else 0: [..., T] -> [..., T, T]. Masked before exp, which would overflow above it."""
     T = c.shape[-1]
     later = torch.ones(T, T, dtype=torch.bool, device=c.device).triu(1)
     return (c[..., :, None] - c[..., None, :]).masked_fill(later, -torch.inf).exp()

@@ -1,8 +1,8 @@
 """Random weights that can remember.
 
-Matrices are drawn from N(0, initializer_range²), as in transformers. The decay is not: transformers' A ~ U(0.01, 16) with
-dt_bias = 1 forgets everything within half a token, so a fresh model's memory is always empty. Here every DeltaNet head
-starts with a half-life of its own, log-uniform between 16 and 256 tokens: A_log = 0 and
+Matrices are drawn from N(0, initializer_range²), as in transformers. The decay is not: with transformers'
+A ~ U(0.01, 16) and dt_bias = 1 most heads forget within half a token, and a fresh model's memory is all but empty.
+Here every DeltaNet head starts with a half-life of its own, log-uniform between 16 and 256 tokens: A_log = 0 and
 dt_bias = softplus⁻¹(ln 2 / half-life), so that g = −softplus(dt_bias) = −ln 2 / half-life when its input is 0.
 """
 

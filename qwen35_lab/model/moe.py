@@ -55,7 +55,7 @@ class SparseMoE(nn.Module):
         return chosen, self.expert_weights(weights.to(x.dtype))
 
     def run_experts(self, x: Tensor, ids: Tensor) -> Tensor:
-        """Each chosen expert's answer: x [B, T, H], ids [B, T, k] -> [B, T, k, H]. An expert runs once, on its tokens."""
+        """Each chosen expert's answer, every expert run once: x [B, T, H], ids [B, T, k] -> [B, T, k, H]"""
         tokens, choices = x.flatten(0, 1), ids.flatten()
         order = choices.argsort(stable=True)  # pairs (token, choice), grouped by expert
         experts, counts = choices[order].unique_consecutive(return_counts=True)

@@ -48,17 +48,16 @@ class RMSNorm(nn.Module):
 class GatedRMSNorm(nn.Module):
     """x / rms(x) · w · activation(gate), the norm before the gate."""
 
-    ACTIVATIONS = {"silu": F.silu, "sigmoid": torch.sigmoid}
-
     def __init__(self, size: int, eps: float, activation: str = "silu"):
         super().__init__()
         self.eps, self.activation = eps, activation
+        self.activate = {"silu": F.silu, "sigmoid": torch.sigmoid}[activation]
         self.weight = nn.Parameter(torch.ones(size))
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         """x, gate: [..., size] -> [..., size] in the gate's dtype."""
         y = rms_normalise(wide(x), self.eps) * wide(self.weight)
-        return (y * self.ACTIVATIONS[self.activation](wide(gate))).to(gate.dtype)
+        return (y * self.activate(wide(gate))).to(gate.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, eps={self.eps}, {self.activation}"

@@ -1,7 +1,7 @@
 """The language model: embedding, decoder layers, final norm, head.
 
-Differences from a vanilla transformer: three layers in four have a Gated DeltaNet in place of attention, so the cache is
-a hybrid (cache.py); there is no position embedding outside the full-attention layers; norms are zero-centred.
+Differences from a vanilla transformer: three layers in four have a Gated DeltaNet in place of attention, so the cache
+is a hybrid (cache.py); there is no position embedding outside the full-attention layers; norms are zero-centred.
 Argument names and meanings follow `Qwen3_5ForCausalLM` in transformers.
 """
 
@@ -94,7 +94,9 @@ class TextModel(nn.Module):
     def _check(self, input_ids: Tensor, attention_mask: Tensor | None, past: int) -> Tensor | None:
         """Validate the inputs; returns the mask as bool [batch, past + token], or None if nothing is padding."""
         if input_ids.ndim != 2 or input_ids.numel() == 0:
-            raise InputError(f"input_ids has shape {tuple(input_ids.shape)}; pass [batch, token] with at least one token.")
+            raise InputError(
+                f"input_ids has shape {tuple(input_ids.shape)}; pass [batch, token] with at least one token."
+            )
         if input_ids.dtype not in (torch.int64, torch.int32):
             raise InputError(f"input_ids are {input_ids.dtype}; pass whole numbers (torch.int64).")
         low, high = (int(n) for n in torch.aminmax(input_ids))

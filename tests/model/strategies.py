@@ -1,5 +1,6 @@
 """Random architectures and inputs, small enough to run by the hundred."""
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -82,4 +83,4 @@ def pieces(draw: st.DrawFn, length: int) -> list[int]:
     """A way to cut a sequence: sizes that sum to its length."""
     cuts = draw(st.lists(st.integers(1, length), max_size=4))
     edges = [0, *sorted(set(cuts) | {length})]
-    return [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    return [b - a for a, b in pairwise(edges)]

@@ -4,15 +4,13 @@ import math
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import lifted
 from torch import Tensor
 
 from qwen35_lab.model.delta_rule import chunked, influence, influence_matrix, recurrent
 from qwen35_lab.model.norm import l2_norm
-
-quiet = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 def referee(q, k, v, g, beta, state=None) -> tuple[Tensor, Tensor]:
@@ -60,7 +58,7 @@ def test_chunked_equals_recurrent_for_every_length_to_300(chunk_size: int) -> No
             torch.testing.assert_close(S, recurrent(*part, state)[1], atol=1e-10, rtol=1e-10)
 
 
-@settings(quiet, max_examples=150)
+@settings(max_examples=150)
 @given(
     T=st.integers(1, 40), B=st.integers(1, 2), G=st.integers(1, 2), share=st.integers(1, 3), K=st.integers(1, 6),
     V=st.integers(1, 6), chunk_size=st.sampled_from([1, 7, 16, 64]), g=st.sampled_from(["random", "zero", "strong"]),
@@ -105,7 +103,7 @@ def test_long_strong_decay_does_not_overflow(strength: float) -> None:
         torch.testing.assert_close((o, S), expected, atol=1e-5, rtol=1e-5)
 
 
-@settings(quiet, max_examples=50)
+@settings(max_examples=50)
 @given(T=st.integers(1, 200), share=st.integers(1, 3), begun=st.booleans(), seed=st.integers(0, 2**31))
 def test_forms_equal_transformers_functions(T: int, share: int, begun: bool, seed: int) -> None:
     q, k, v, g, beta = random_inputs(T, B=2, G=2, H=2 * share, seed=seed, scale=0.1)
@@ -114,7 +112,11 @@ def test_forms_equal_transformers_functions(T: int, share: int, begun: bool, see
     arguments = {"g": g, "beta": beta, "initial_state": state, "output_final_state": True}
     chunk = theirs.torch_chunk_gated_delta_rule(q * 8**0.5, k, v, **arguments)
     step = theirs.torch_recurrent_gated_delta_rule(q * 8**0.5, k, v, **arguments)
-    for ours in (recurrent(q, k, v, g, beta, state), chunked(q, k, v, g, beta, state), influence(q, k, v, g, beta, state)):
+    for ours in (
+        recurrent(q, k, v, g, beta, state),
+        chunked(q, k, v, g, beta, state),
+        influence(q, k, v, g, beta, state),
+    ):
         torch.testing.assert_close(ours, chunk, atol=1e-10, rtol=1e-10)
         torch.testing.assert_close(ours, step, atol=1e-10, rtol=1e-10)
 

@@ -34,9 +34,9 @@ def collect(model: TextModel, names: list[str]) -> dict[str, list[torch.Tensor]]
 
 
 def test_names_are_the_designs(model: TextModel) -> None:
-    deltanet = "q k v z beta decay erase write state read out".split()
-    attention = "q k v scores weights gate out".split()
-    moe = "router_logits expert_ids expert_weights expert_out shared_gate out".split()
+    deltanet = ["q", "k", "v", "z", "beta", "decay", "erase", "write", "state", "read", "out"]
+    attention = ["q", "k", "v", "scores", "weights", "gate", "out"]
+    moe = ["router_logits", "expert_ids", "expert_weights", "expert_out", "shared_gate", "out"]
     expected = {"embed", "final", "logits"}
     for n, kind in enumerate(model.config.layer_types):
         expected |= {f"layers.{n}.{name}" for name in ("input", "after_mixer", "output")}
@@ -49,8 +49,8 @@ def test_names_are_the_designs(model: TextModel) -> None:
 
 def test_values_have_the_axes_they_name(model: TextModel) -> None:
     sizes = {
-        "batch": {2}, "token": {70, 1}, "feature": {16, 8}, "head": {4}, "kv_head": {2}, "key_head": {2}, "key": {8, 70},
-        "value": {6}, "query": {70}, "expert": {5}, "choice": {2}, "one": {1}, "vocabulary": {30},
+        "batch": {2}, "token": {70, 1}, "feature": {16, 8}, "head": {4}, "kv_head": {2}, "key_head": {2},
+        "key": {8, 70}, "value": {6}, "query": {70}, "expert": {5}, "choice": {2}, "one": {1}, "vocabulary": {30},
     }  # fmt: skip
     found = collect(model, [name for name, _ in taps(model)])
     for name, tap in taps(model):
@@ -72,7 +72,9 @@ def test_listening_to_everything_changes_nothing(model: TextModel) -> None:
 
 
 def test_recorded_values_obey_the_equations(model: TextModel) -> None:
-    found = {k: torch.cat(v, dim=1) if len(v) > 1 else v[0] for k, v in collect(model, [n for n, _ in taps(model)]).items()}
+    found = {
+        k: torch.cat(v, dim=1) if len(v) > 1 else v[0] for k, v in collect(model, [n for n, _ in taps(model)]).items()
+    }
     at = lambda name: found[f"layers.0.{name}"]  # noqa: E731
     close = lambda a, b: torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-12)  # noqa: E731
     close(at("input") + at("mixer.out"), at("after_mixer"))
@@ -98,14 +100,17 @@ def test_recorded_values_obey_the_equations(model: TextModel) -> None:
 def test_a_hook_that_returns_a_value_edits_the_model(model: TextModel) -> None:
     with torch.no_grad():
         before = model(IDS).logits
-        handle = model.layers[0].mixer.beta.register_forward_hook(lambda m, i, beta: beta * (torch.arange(70) != 5)[:, None])
+        handle = model.layers[0].mixer.beta.register_forward_hook(
+            lambda m, i, beta: beta * (torch.arange(70) != 5)[:, None]
+        )
         edited = model(IDS).logits
         handle.remove()
         assert torch.equal(edited[:, :5], before[:, :5]), "earlier tokens cannot know"
         assert (edited[:, 5:] - before[:, 5:]).abs().amax(dim=(0, 2)).min() > 0, "every later token does"
         # editing the state of one token acts on everything after it, through the recurrence
+        steps = iter(range(70))
         handle = model.layers[0].mixer.state.register_forward_hook(
-            lambda m, i, S, count=iter(range(70)): S * 0 if next(count) == 40 else S
+            lambda m, i, S, steps=steps: S * 0 if next(steps) == 40 else S
         )
         emptied = model(IDS).logits
         handle.remove()

@@ -1,0 +1,48 @@
+"""Qwen3.5 Lab: open a notebook, watch a real forward pass happen, change something, and see what it did.
+
+    import qwen35_lab as lab
+    qwen = lab.load("recall")
+    qwen.generate("cat red . dog blue . ? cat", max_new_tokens=1)
+
+An independent project, not an official one of the Qwen team.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import analysis
+from .analysis import diff, gap, logit_lens, parity_ledger
+from .config import ModelConfig, TextConfig, VisionConfig
+from .errors import CheckpointError, ConfigError, InputError, LabError
+from .family import family, load_config
+from .generate import Sampling
+from .model import Cache, TextModel, taps
+from .qwen import Provenance, Qwen, from_config, load, save
+from .trace import Trace, record
+
+if TYPE_CHECKING:
+    from . import exercises, views
+    from .exercises import check
+    from .views import claim, show_source
+
+__version__ = "0.1.0"
+__all__ = [
+    "Cache", "CheckpointError", "ConfigError", "InputError", "LabError", "ModelConfig", "Provenance", "Qwen",
+    "Sampling", "TextConfig", "TextModel", "Trace", "VisionConfig", "analysis", "check", "claim", "diff", "exercises",
+    "family", "from_config", "gap", "load", "load_config", "logit_lens", "parity_ledger", "record", "save",
+    "show_source", "taps", "views",
+]  # fmt: skip
+
+# What draws needs plotly and the widget libraries, so it is imported when it is first asked for.
+_LATER = {"views": "views", "claim": "views", "show_source": "views", "exercises": "exercises", "check": "exercises"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f".{_LATER[name]}", __name__)
+    return module if name == _LATER[name] else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_LATER))

@@ -1,0 +1,293 @@
+"""A checkpoint folder -> our model, and our model -> a folder that transformers loads.
+
+One table maps official tensor names to ours. It is strict both ways: a tensor that is missing or has the wrong shape is
+an error that names it, and so is one nobody asked for. What is left out on purpose is listed in the report.
+Only safetensors are read; they are memory-mapped, so that loading in the file's own dtype copies nothing.
+
+Official names: the checkpoints on the Hub, and `transformers/models/qwen3_5*/modeling_*.py`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from .config import LINEAR, ModelConfig, TextConfig
+from .errors import CheckpointError
+from .files import write_folder
+from .model import TextModel
+
+# official name, ours; both without prefix, {n} is the layer
+OUTER = (
+    ("embed_tokens.weight", "embed_tokens.weight"),
+    ("norm.weight", "norm.weight"),
+)
+EVERY_LAYER = (
+    ("layers.{n}.input_layernorm.weight", "layers.{n}.mixer_norm.weight"),
+    ("layers.{n}.post_attention_layernorm.weight", "layers.{n}.ffn_norm.weight"),
+)
+DELTANET = (
+    ("layers.{n}.linear_attn.in_proj_qkv.weight", "layers.{n}.mixer.in_proj_qkv.weight"),
+    ("layers.{n}.linear_attn.in_proj_z.weight", "layers.{n}.mixer.in_proj_z.weight"),
+    ("layers.{n}.linear_attn.in_proj_b.weight", "layers.{n}.mixer.in_proj_b.weight"),
+    ("layers.{n}.linear_attn.in_proj_a.weight", "layers.{n}.mixer.in_proj_a.weight"),
+    ("layers.{n}.linear_attn.conv1d.weight", "layers.{n}.mixer.conv.weight"),
+    ("layers.{n}.linear_attn.A_log", "layers.{n}.mixer.A_log"),
+    ("layers.{n}.linear_attn.dt_bias", "layers.{n}.mixer.dt_bias"),
+    ("layers.{n}.linear_attn.norm.weight", "layers.{n}.mixer.norm.weight"),
+    ("layers.{n}.linear_attn.out_proj.weight", "layers.{n}.mixer.out_proj.weight"),
+)
+ATTENTION = (
+    ("layers.{n}.self_attn.q_proj.weight", "layers.{n}.mixer.q_proj.weight"),
+    ("layers.{n}.self_attn.k_proj.weight", "layers.{n}.mixer.k_proj.weight"),
+    ("layers.{n}.self_attn.v_proj.weight", "layers.{n}.mixer.v_proj.weight"),
+    ("layers.{n}.self_attn.o_proj.weight", "layers.{n}.mixer.o_proj.weight"),
+    ("layers.{n}.self_attn.q_norm.weight", "layers.{n}.mixer.q_norm.weight"),
+    ("layers.{n}.self_attn.k_norm.weight", "layers.{n}.mixer.k_norm.weight"),
+)
+ATTENTION_BIAS = tuple(
+    (f"layers.{{n}}.self_attn.{p}_proj.bias", f"layers.{{n}}.mixer.{p}_proj.bias") for p in ("q", "k", "v", "o")
+)
+DENSE = (
+    ("layers.{n}.mlp.gate_proj.weight", "layers.{n}.ffn.gate_proj.weight"),
+    ("layers.{n}.mlp.up_proj.weight", "layers.{n}.ffn.up_proj.weight"),
+    ("layers.{n}.mlp.down_proj.weight", "layers.{n}.ffn.down_proj.weight"),
+)
+MOE = (
+    ("layers.{n}.mlp.gate.weight", "layers.{n}.ffn.router.weight"),
+    ("layers.{n}.mlp.experts.gate_up_proj", "layers.{n}.ffn.gate_up_proj"),
+    ("layers.{n}.mlp.experts.down_proj", "layers.{n}.ffn.down_proj"),
+    ("layers.{n}.mlp.shared_expert.gate_proj.weight", "layers.{n}.ffn.shared_expert.gate_proj.weight"),
+    ("layers.{n}.mlp.shared_expert.up_proj.weight", "layers.{n}.ffn.shared_expert.up_proj.weight"),
+    ("layers.{n}.mlp.shared_expert.down_proj.weight", "layers.{n}.ffn.shared_expert.down_proj.weight"),
+    ("layers.{n}.mlp.shared_expert_gate.weight", "layers.{n}.ffn.shared_gate_proj.weight"),
+)
+PREFIXES = ("model.language_model.", "model.")  # multimodal checkpoints, text-only ones
+IGNORED = (r"mtp\..*", r"model\.visual\..*")  # parts of the architecture this model does not have
+KEPT_FLOAT32 = (".mixer.A_log", ".mixer.norm.weight")  # as in the official files; rounding them ruins the decay
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `read_model` did. `print` it."""
+
+    folder: Path
+    tensors: int
+    bytes: int  # of the tensors that were used, as stored
+    ignored: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        groups: dict[str, int] = {}
+        for name in self.ignored:
+            group = ".".join(name.split(".")[: 2 if name.startswith("model.") else 1])
+            groups[group] = groups.get(group, 0) + 1
+        left_out = ", ".join(f"{n} × {group}.*" for group, n in groups.items()) or "nothing"
+        return f"{self.tensors} tensors, {self.bytes / 1e6:,.1f} MB from {self.folder}; ignored: {left_out}"
+
+
+def name_map(config: TextConfig) -> dict[str, str]:
+    """Our parameter name -> official name without prefix, for every parameter of the language model."""
+    rows = list(OUTER)
+    for n, kind in enumerate(config.layer_types):
+        mixer = DELTANET if kind == LINEAR else ATTENTION + (ATTENTION_BIAS if config.attention_bias else ())
+        rows += [(a.format(n=n), b.format(n=n)) for a, b in EVERY_LAYER + mixer + (MOE if config.is_moe else DENSE)]
+    if not config.tie_word_embeddings:
+        rows.append(("lm_head.weight", "lm_head.weight"))
+    return {ours: official for official, ours in rows}
+
+
+def official_name(name: str, prefix: str) -> str:
+    """The head stands outside the prefix."""
+    return name if name.startswith("lm_head.") else prefix + name
+
+
+def read_model(
+    folder: Path, config: ModelConfig, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
+) -> tuple[TextModel, LoadReport]:
+    """Build the model of a checkpoint folder.
+
+    Args:
+        dtype: of the weights; None takes the file's own. `A_log` and the DeltaNet norm stay float32 at least.
+        device: where the weights go; on the CPU they stay memory-mapped where no conversion is needed.
+    Raises:
+        CheckpointError: a file or a tensor that is missing, damaged, misshapen or unexpected.
+    """
+    with torch.device("meta"):
+        model = TextModel(config.text)
+    with ExitStack() as stack:
+        tensors = _Tensors(folder, stack)
+        names = name_map(config.text)
+        prefix = next((p for p in PREFIXES if p + "embed_tokens.weight" in tensors), PREFIXES[-1])
+        dtype = dtype or tensors.dtype(prefix + "embed_tokens.weight")
+        parameters = dict(model.named_parameters())
+        problems, used, size = [], set(), 0
+        big = sum(p.numel() for p in parameters.values()) > 100e6
+        for ours, parameter in tqdm(parameters.items(), "Loading", unit=" tensors", disable=not big, leave=False):
+            official = official_name(names[ours], prefix)
+            sources = tensors.sources(official, config.text)
+            missing = [name for name in sources if name not in tensors]
+            if missing:
+                problems.append(f"{missing[0] if len(missing) < len(sources) else official} is missing")
+                continue
+            used.update(sources)
+            tensor = tensors.read(official, sources)
+            if tensor.shape != parameter.shape:
+                problems.append(f"{official} has shape {list(tensor.shape)}, expected {list(parameter.shape)}")
+                continue
+            size += tensor.numel() * tensor.element_size()
+            kept = torch.promote_types(dtype, torch.float32) if ours.endswith(KEPT_FLOAT32) else dtype
+            _assign(model, ours, tensor.to(device=device, dtype=kept))
+        left = [name for name in tensors if name not in used]
+        ignored = [n for n in left if _is_ignored(n, config.text)]
+        problems += [f"{n} is not part of this architecture" for n in left if n not in set(ignored)]
+        if problems:
+            more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
+            raise CheckpointError(
+                f"The checkpoint {folder} does not match its config.json: {'; '.join(problems[:5])}{more}; "
+                "download it again, or check that config.json and the weights belong together."
+            )
+    return model.eval(), LoadReport(folder, len(used), size, sorted(ignored))
+
+
+def write_model(
+    model: TextModel,
+    config: ModelConfig,
+    folder: Path,
+    extra: tuple[Path, ...] = (),
+    *,
+    overwrite: bool = False,
+    max_shard_bytes: int = 5_000_000_000,
+) -> None:
+    """Write `config.json` and safetensors that transformers' Auto classes load, atomically: all or nothing.
+
+    Args:
+        extra: files to copy along (tokenizer, chat template, …).
+        overwrite: replace a folder that exists.
+        max_shard_bytes: larger models are split into several files with an index.
+    """
+    names = name_map(model.config)
+    tensors = {official_name(names[n], "model."): p.detach().cpu().contiguous() for n, p in model.named_parameters()}
+    shards = _shards(tensors, max_shard_bytes)
+    with write_folder(folder, overwrite=overwrite) as beside:
+        for file, part in shards.items():
+            save_file(part, beside / file, metadata={"format": "pt"})
+            (beside / file).chmod(0o644)  # safetensors makes it readable by its owner alone
+        if len(shards) > 1:
+            weight_map = {name: file for file, part in shards.items() for name in part}
+            total = sum(t.numel() * t.element_size() for t in tensors.values())
+            index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+            (beside / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+        dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
+        (beside / "config.json").write_text(json.dumps(text_only(config, dtype), indent=2) + "\n")
+        for path in extra:
+            (beside / path.name).write_bytes(path.read_bytes())
+
+
+def text_only(config: ModelConfig, dtype: str) -> dict[str, Any]:
+    """The `config.json` of the language model alone."""
+    kind = "Qwen3_5Moe" if config.text.is_moe else "Qwen3_5"
+    return {
+        **(config.raw.get("text_config") or config.raw),
+        "architectures": [f"{kind}ForCausalLM"],
+        "model_type": "qwen3_5_moe_text" if config.text.is_moe else "qwen3_5_text",
+        "tie_word_embeddings": config.text.tie_word_embeddings,
+        "dtype": dtype,
+    }
+
+
+class _Tensors:
+    """All tensors of a folder's safetensors files, by official name."""
+
+    def __init__(self, folder: Path, stack: ExitStack):
+        self.folder = folder
+        self.files: dict[str, Any] = {}
+        self.where: dict[str, str] = {}
+        for file in _weight_files(folder):
+            try:
+                self.files[file] = stack.enter_context(safe_open(folder / file, framework="pt"))
+            except (SafetensorError, OSError) as error:
+                raise CheckpointError(
+                    f"{folder / file} is damaged or only half downloaded ({error}); delete it and download it again."
+                ) from error
+            self.where |= dict.fromkeys(self.files[file].keys(), file)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.where
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.where)
+
+    def dtype(self, name: str) -> torch.dtype:
+        return self.read(name, [name]).dtype if name in self else torch.float32
+
+    def sources(self, official: str, config: TextConfig) -> list[str]:
+        """The tensors a parameter is made of: itself, or, where experts are stored one by one, all of theirs."""
+        if official in self or ".mlp.experts." not in official:
+            return [official]
+        stem, part = official.rsplit(".", 1)
+        parts = ("gate_proj", "up_proj") if part == "gate_up_proj" else ("down_proj",)
+        return [f"{stem}.{e}.{p}.weight" for e in range(config.num_experts) for p in parts]
+
+    def read(self, official: str, sources: list[str]) -> Tensor:
+        """The parameter [shape as in the model]; per-expert tensors are fused."""
+        found = [self.files[self.where[name]].get_tensor(name) for name in sources]
+        if sources == [official]:
+            return found[0]
+        if official.endswith("gate_up_proj"):
+            found = [torch.cat(pair) for pair in zip(found[::2], found[1::2], strict=True)]
+        return torch.stack(found)
+
+
+def _weight_files(folder: Path) -> list[str]:
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{index} is damaged; download it again.") from error
+        if missing := [f for f in files if not (folder / f).exists()]:
+            raise CheckpointError(
+                f"{folder} lacks {len(missing)} of its {len(files)} weight files, first {missing[0]}; "
+                "download the checkpoint again, finished files are kept."
+            )
+        return files
+    if (folder / "model.safetensors").exists():
+        return ["model.safetensors"]
+    pickled = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt*")]
+    found = f"only {pickled[0]}" if pickled else "no weights"
+    raise CheckpointError(f"{folder} holds {found}; only safetensors are read, so fetch model.safetensors.")
+
+
+def _is_ignored(name: str, config: TextConfig) -> bool:
+    tied_head = config.tie_word_embeddings and name == "lm_head.weight"
+    return tied_head or any(re.fullmatch(pattern, name) for pattern in IGNORED)
+
+
+def _assign(model: nn.Module, name: str, tensor: Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(owner), leaf, nn.Parameter(tensor, requires_grad=tensor.is_floating_point()))
+
+
+def _shards(tensors: dict[str, Tensor], limit: int) -> dict[str, dict[str, Tensor]]:
+    """File name -> tensors, in order, each file up to `limit` bytes (a single larger tensor gets its own)."""
+    groups: list[dict[str, Tensor]] = [{}]
+    size = 0
+    for name, tensor in tensors.items():
+        more = tensor.numel() * tensor.element_size()
+        if groups[-1] and size + more > limit:
+            groups.append({})
+            size = 0
+        groups[-1][name] = tensor
+        size += more
+    if len(groups) == 1:
+        return {"model.safetensors": groups[0]}
+    return {f"model-{i:05d}-of-{len(groups):05d}.safetensors": part for i, part in enumerate(groups, 1)}

@@ -1,0 +1,67 @@
+"""Writing without leaving anything half-written: write beside, then rename."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .errors import CheckpointError
+
+
+@contextmanager
+def write_folder(folder: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yields an empty folder beside `folder`; if the block succeeds it takes `folder`'s place, else it is removed.
+
+    Raises:
+        CheckpointError: `folder` exists and may not be overwritten, or writing failed (disk full, no permission).
+    """
+    folder = Path(folder)
+    if folder.exists() and not overwrite:
+        raise CheckpointError(f"{folder} exists; choose another folder or pass overwrite=True.")
+    if folder.exists() and not folder.is_dir():
+        raise CheckpointError(f"{folder} is a file, not a folder; choose another name.")
+    beside = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        beside.chmod(0o755)
+        yield beside
+        old = beside.with_name(beside.name + ".old")
+        if folder.exists():
+            folder.rename(old)
+        os.replace(beside, folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{folder} could not be written ({error.strerror or error}); nothing was changed, free some space or "
+            "choose another place."
+        ) from error
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def write_file(path: str | Path) -> Iterator[Path]:
+    """Yields a path beside `path`; if the block succeeds the file takes `path`'s place, else it is removed.
+
+    Raises:
+        CheckpointError: writing failed (disk full, no permission).
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written ({error.strerror or error}); free some space or choose another place."
+        ) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)

@@ -1,0 +1,192 @@
+"""From logits to text: choosing the next token, decoding with the cache, streaming.
+
+Greedy by default. The order of the adjustments is transformers': repetition penalty, temperature, top-k, top-p, min-p;
+the presence penalty (OpenAI's and vLLM's: subtracted once from every token already generated) comes with the first.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+from .model import TextModel
+
+PREFILL_TOKENS = 2048  # a longer prompt is read in pieces, which bounds the memory it takes
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. With nothing set, the most likely one; with anything set, temperature is 1."""
+
+    temperature: float | None = None  # 0 is greedy
+    top_k: int | None = None  # keep the k most likely
+    top_p: float | None = None  # keep the most likely that together reach p
+    min_p: float | None = None  # keep those at least min_p times as likely as the best
+    presence_penalty: float = 0.0  # subtracted from the logit of every token generated so far
+    repetition_penalty: float = 1.0  # > 1 weakens every token of prompt and answer
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        limits = (
+            ("temperature", 0, float("inf")),
+            ("top_k", 1, float("inf")),
+            ("top_p", 0, 1),
+            ("min_p", 0, 1),
+            ("repetition_penalty", 1e-6, float("inf")),
+            ("presence_penalty", float("-inf"), float("inf")),
+        )
+        for name, low, high in limits:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
+
+    @property
+    def heat(self) -> float:
+        """The temperature in force: 0 means greedy."""
+        if self.temperature is not None:
+            return self.temperature
+        return 0.0 if (self.top_k, self.top_p, self.min_p) == (None, None, None) else 1.0
+
+    def adjust(self, logits: Tensor, seen: Tensor, generated: Tensor) -> Tensor:
+        """Logits after every penalty and cut, −inf where a token is out: [batch, vocabulary], float32.
+
+        Args:
+            seen, generated: bool [batch, vocabulary], tokens of prompt and answer, and of the answer alone.
+        """
+        logits = logits.float()
+        if self.repetition_penalty != 1:
+            weaker = torch.where(logits > 0, logits / self.repetition_penalty, logits * self.repetition_penalty)
+            logits = torch.where(seen, weaker, logits)
+        if self.presence_penalty:
+            logits = logits - self.presence_penalty * generated
+        if not self.heat:
+            return logits
+        logits = logits / self.heat
+        if self.top_k is not None:
+            kth = logits.topk(min(self.top_k, logits.shape[-1]), dim=-1).values[..., -1:]
+            logits = logits.masked_fill(logits < kth, -torch.inf)
+        if self.top_p is not None and self.top_p < 1:
+            ascending, order = logits.sort(dim=-1)
+            out = ascending.softmax(-1).cumsum(-1) <= 1 - self.top_p
+            out[..., -1] = False  # the best one always stays
+            logits = logits.masked_fill(out.scatter(-1, order, out), -torch.inf)
+        if self.min_p is not None:
+            probabilities = logits.softmax(-1)
+            logits = logits.masked_fill(probabilities < self.min_p * probabilities.amax(-1, keepdim=True), -torch.inf)
+        return logits
+
+    def choose(self, logits: Tensor, seen: Tensor, generated: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The next token of each row: [batch, vocabulary] -> [batch]"""
+        logits = self.adjust(logits, seen, generated)
+        if not self.heat:
+            return logits.argmax(-1)
+        return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
+
+
+def check_length(model: TextModel, prompt: int, max_new_tokens: int) -> None:
+    """Refuse what cannot be generated."""
+    if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 0:
+        raise InputError(f"max_new_tokens is {max_new_tokens!r}; pass a whole number, 0 or more.")
+    limit = model.config.max_position_embeddings
+    if prompt + max_new_tokens > limit:
+        raise InputError(
+            f"The prompt has {prompt:,} tokens and {max_new_tokens:,} more are asked for, but the model's context is "
+            f"{limit:,}; shorten the prompt or lower max_new_tokens."
+        )
+
+
+@torch.inference_mode()
+def decode(
+    model: TextModel,
+    input_ids: Tensor,
+    attention_mask: Tensor | None = None,
+    *,
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
+    stop_ids: Sequence[int] = (),
+) -> Iterator[Tensor]:
+    """Yield the next token of every row, [batch], until each row has met a stop id or `max_new_tokens` are out.
+
+    The prompt is read once, in pieces; after that every forward pass sees one new token and the cache.
+
+    Args:
+        input_ids: [batch, token]; attention_mask: the same shape, 0 at padding (pad on the left).
+        stop_ids: a row that has met one repeats it until the others are done.
+    """
+    check_length(model, input_ids.shape[1], max_new_tokens)
+    sampling = sampling or Sampling()
+    device = input_ids.device
+    generator = None
+    if sampling.seed is not None:
+        generator = torch.Generator(device).manual_seed(sampling.seed)
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)  # padding has no position: rows agree with themselves alone
+    stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
+    done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
+    cache = model.new_cache()
+    logits = input_ids.new_empty(0)
+    if max_new_tokens:
+        for start in range(0, input_ids.shape[1], PREFILL_TOKENS):
+            piece = slice(start, start + PREFILL_TOKENS)
+            ids, where = input_ids[:, piece], positions[:, piece]
+            logits = model(ids, mask[:, : start + ids.shape[1]], where, cache, logits_to_keep=1).logits[:, -1]
+    position = positions[:, -1:]
+    generated = torch.zeros(input_ids.shape[0], model.config.vocab_size, dtype=torch.bool, device=device)
+    seen = torch.zeros_like(generated)
+    rows, columns = mask.nonzero(as_tuple=True)
+    seen[rows, input_ids[rows, columns]] = True
+    token = input_ids[:, -1]
+    for step in range(max_new_tokens):
+        token = torch.where(done, token, sampling.choose(logits, seen, generated, generator))
+        yield token
+        done = done | torch.isin(token, stops)
+        if step + 1 == max_new_tokens or bool(done.all()):
+            return
+        seen.scatter_(1, token[:, None], True)
+        generated.scatter_(1, token[:, None], True)
+        mask = torch.cat((mask, mask.new_ones(len(mask), 1)), dim=1)
+        position = position + 1
+        logits = model(token[:, None], mask, position, cache).logits[:, -1]
+
+
+class TextStream:
+    """Tokens in, text out, as early as it is certain.
+
+    Held back are: an unfinished UTF-8 character, and an end that could be the beginning of a stop string.
+    """
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str] = ()):
+        self.tokenizer, self.stop = tokenizer, tuple(stop)
+        self.ids: list[int] = []
+        self.sent = 0  # characters
+        self.finished = False  # a stop string was met
+
+    def push(self, token: int) -> str:
+        """Add a token; returns the text that became certain."""
+        self.ids.append(token)
+        text = self._text()
+        found = [at for s in self.stop if (at := text.find(s)) >= 0]
+        if found:
+            self.finished = True
+            return self._send(text, min(found))
+        end = len(text)
+        while end and text[end - 1] == "\ufffd":
+            end -= 1
+        held = max((n for s in self.stop for n in range(1, len(s)) if text[:end].endswith(s[:n])), default=0)
+        return self._send(text, end - held)
+
+    def close(self) -> str:
+        """No more tokens: returns what was held back."""
+        return "" if self.finished else self._send(self._text(), None)
+
+    def _text(self) -> str:
+        return self.tokenizer.decode(self.ids, skip_special_tokens=True)
+
+    def _send(self, text: str, end: int | None) -> str:
+        end = len(text) if end is None else end
+        piece = text[self.sent : end]
+        self.sent = max(self.sent, end)
+        return piece

@@ -1,0 +1,47 @@
+"""Checkpoints from the Hugging Face Hub, through its own client: cached, resumable, with its own progress bars."""
+
+from pathlib import Path
+
+from .errors import CheckpointError
+
+PATTERNS = ("*.json", "*.safetensors", "*.jinja", "merges.txt", "vocab.json")
+
+
+def download(repo: str, revision: str | None = None) -> tuple[Path, str]:
+    """The folder of a Hub repository on this machine and its commit; files already there are not fetched again.
+
+    Without a network, or with HF_HUB_OFFLINE=1, the local cache is used if it has the checkpoint.
+
+    Raises:
+        CheckpointError: no such repository or revision, no access, or no network and not in the cache.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    at = f" at revision {revision}" if revision else ""
+    try:
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=list(PATTERNS)))
+    except GatedRepoError as error:
+        raise CheckpointError(f"{repo} asks for its terms to be accepted; do so on its page and log in.") from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise CheckpointError(
+            f"The Hub has no {repo}{at} that you may read; check the name and the revision."
+        ) from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise CheckpointError(
+            f"{repo}{at} is not in the local cache and the Hub cannot be reached; connect to the internet, or pass "
+            "the folder of a copy."
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise CheckpointError(
+            f"{repo}{at} could not be downloaded ({error}); try again, finished files are kept."
+        ) from error
+    return folder, folder.name

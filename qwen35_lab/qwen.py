@@ -1,0 +1,311 @@
+"""The front door: `lab.load(...)` gives a `Qwen`, which holds model, tokenizer and where they came from."""
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import trace as tracing
+from .checkpoint import LoadReport, read_model, write_model
+from .config import ModelConfig
+from .errors import CheckpointError, InputError
+from .family import load_config
+from .generate import Sampling, TextStream, decode
+from .hub import download
+from .model import TextModel, taps
+from .model.init import initialise
+from .paths import data_path
+
+# files that make a checkpoint folder whole besides config and weights
+SIDE_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
+    "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
+    "video_preprocessor_config.json", "README.md", "LICENSE",
+)  # fmt: skip
+Prompt = str | Sequence[str] | Sequence[int] | Tensor
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the weights come from: every figure says it."""
+
+    kind: str  # REAL: official weights or their shape; TINY: a small model of ours; RANDOM: untrained
+    name: str
+    revision: str | None
+    dtype: str
+    device: str
+
+    def __str__(self) -> str:
+        revision = f" @ {self.revision[:8]}" if self.revision else ""
+        return f"{self.kind} · {self.name}{revision} · {self.dtype} · {self.device}"
+
+
+class Qwen:
+    """A model with its tokenizer.
+
+    Attributes: `model` (torch.nn.Module), `config`, `provenance`, `report` (what loading did; None for random weights),
+    `folder` (the checkpoint; None for random weights), `tokenizer`.
+    """
+
+    def __init__(
+        self, model: TextModel, config: ModelConfig, provenance: Provenance, folder: Path | None = None,
+        report: LoadReport | None = None,
+    ):  # fmt: skip
+        self.model, self.config, self.provenance = model, config, provenance
+        self.folder, self.report = folder, report
+
+    def __repr__(self) -> str:
+        kinds = self.config.text.layer_types
+        size = sum(p.numel() for p in self.model.parameters())
+        full = sum(k == "full_attention" for k in kinds)
+        layers = f"{len(kinds)} layers ({len(kinds) - full} DeltaNet, {full} attention)"
+        return f"Qwen({self.provenance}: {size:,} parameters, {layers})"
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.embed_tokens.weight.device
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The checkpoint's own tokenizer, by transformers. Raises `CheckpointError` if the folder has none."""
+        if self.folder is None or not (self.folder / "tokenizer_config.json").exists():
+            where = f"{self.folder} holds" if self.folder else "A model with random weights has"
+            raise CheckpointError(f"{where} no tokenizer; pass token ids instead of text.")
+        from transformers import AutoTokenizer  # slow to import, so only when it is needed
+
+        return AutoTokenizer.from_pretrained(self.folder)
+
+    def encode(self, prompt: Prompt) -> Tensor:
+        """One prompt, text or ids, as ids [1, token] on the model's device."""
+        if isinstance(prompt, str):
+            ids = self.tokenizer(prompt)["input_ids"]
+            self._refuse_unknown_words(prompt, ids)
+        else:
+            ids = prompt.tolist() if isinstance(prompt, Tensor) else list(prompt)
+            ids = ids[0] if len(ids) == 1 and isinstance(ids[0], list) else ids
+        if not ids:
+            raise InputError("The prompt is empty; pass at least one token.")
+        if not all(isinstance(n, int) for n in ids):
+            raise InputError("A prompt is a text, or whole numbers (token ids) in one dimension.")
+        return torch.tensor([ids], device=self.device)
+
+    def _refuse_unknown_words(self, prompt: str, ids: Sequence[int]) -> None:
+        """Tokenizers with a fixed list of words put one token for all others: say so instead of answering nonsense."""
+        if (unknown := self.tokenizer.unk_token_id) is None or unknown not in ids:
+            return
+        spans = self.tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+        words = [prompt[start:end] for n, (start, end) in zip(ids, spans, strict=True) if n == unknown]
+        words = [word for word in words if word != self.tokenizer.unk_token]  # the token itself, spelled out
+        if words:
+            raise InputError(f"The word {words[0]!r} is not in this model's vocabulary; use words that it knows.")
+
+    @cached_property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer: of the generation config, the tokenizer and the config, together."""
+        stops = set(self.config.text.eos_token_id)
+        if self.folder and (self.folder / "generation_config.json").exists():
+            import json
+
+            eos = json.loads((self.folder / "generation_config.json").read_text()).get("eos_token_id")
+            stops |= set(eos if isinstance(eos, list) else [eos])
+        if self.folder and (self.folder / "tokenizer_config.json").exists():
+            stops.add(self.tokenizer.eos_token_id)
+        return tuple(sorted(n for n in stops if isinstance(n, int)))
+
+    def generate(
+        self, prompt: Prompt, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (), **sampling: Any
+    ) -> Any:
+        """Continue a prompt. Returns what is new: a text for a text, a list for a list of texts, ids for ids.
+
+        Args:
+            prompt: a text, several texts (run as one batch), or token ids.
+            stop: the answer ends before any of these strings (and at the checkpoint's own stop tokens).
+            sampling: temperature, top_k, top_p, min_p, presence_penalty, repetition_penalty, seed
+                (see `Sampling`); greedy if none is given.
+        Raises:
+            InputError: an empty or too long prompt, an id outside the vocabulary, a setting out of range.
+        """
+        stop = (stop,) if isinstance(stop, str) else tuple(stop)
+        if isinstance(prompt, str):
+            return "".join(self.stream(prompt, max_new_tokens, stop=stop, **sampling))
+        if not isinstance(prompt, Tensor) and len(prompt) and all(isinstance(p, str) for p in prompt):
+            return self._generate_texts([str(p) for p in prompt], max_new_tokens, stop, Sampling(**sampling))
+        ids = self.encode(prompt)
+        steps = decode(
+            self.model, ids, max_new_tokens=max_new_tokens, sampling=Sampling(**sampling), stop_ids=self.stop_ids
+        )
+        return torch.cat([ids[0, :0], *steps])
+
+    def stream(
+        self, prompt: str, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (), **sampling: Any
+    ) -> Iterator[str]:
+        """Like `generate` for one text, piece by piece as the text becomes certain."""
+        text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
+        steps = decode(
+            self.model,
+            self.encode(prompt),
+            max_new_tokens=max_new_tokens,
+            sampling=Sampling(**sampling),
+            stop_ids=self.stop_ids,
+        )
+        for token in steps:
+            if int(token) in self.stop_ids:
+                break
+            if piece := text.push(int(token)):
+                yield piece
+            if text.finished:
+                return
+        if rest := text.close():
+            yield rest
+
+    def _generate_texts(
+        self, prompts: list[str], max_new_tokens: int, stop: tuple[str, ...], sampling: Sampling
+    ) -> list[str]:
+        rows = [self.encode(p)[0] for p in prompts]
+        longest = max(len(r) for r in rows)
+        ids = torch.stack([torch.cat((r.new_zeros(longest - len(r)), r)) for r in rows])  # padding on the left
+        mask = torch.stack([torch.cat((r.new_zeros(longest - len(r)), torch.ones_like(r))) for r in rows])
+        texts = [TextStream(self.tokenizer, stop) for _ in rows]
+        pieces: list[list[str]] = [[] for _ in rows]
+        done = [False] * len(rows)
+        steps = decode(self.model, ids, mask, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=self.stop_ids)
+        for tokens in steps:
+            for row, token in enumerate(tokens.tolist()):
+                done[row] = done[row] or token in self.stop_ids
+                if not done[row]:
+                    pieces[row].append(texts[row].push(token))
+                    done[row] = texts[row].finished
+            if all(done):
+                break
+        return ["".join(p) + t.close() for p, t in zip(pieces, texts, strict=True)]
+
+    def trace(self, prompt: Prompt, record: Iterable[str] = ("*",)) -> tracing.Trace:
+        """One forward pass over a prompt, keeping the values of the taps that match `record` (globs)."""
+        ids = self.encode(prompt)
+        with tracing.record(self.model, record) as values, torch.inference_mode():
+            self.model(ids)
+        axes = {name: tap.axes for name, tap in taps(self.model)}
+        tensors = {name: tracing.joined(name, pieces, axes[name])[0] for name, pieces in values.items()}
+        tokens = [self.token_text(int(i)) for i in ids[0]]
+        return tracing.Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, str(self.provenance))
+
+    def token_text(self, token: int) -> str:
+        """The text of one token; its id in angle brackets if there is no tokenizer."""
+        try:
+            return self.tokenizer.decode([token])
+        except CheckpointError:
+            return f"<{token}>"
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write a checkpoint that transformers' Auto classes load, atomically."""
+        folder = Path(folder)
+        side = tuple(p for name in SIDE_FILES if self.folder and (p := self.folder / name).exists())
+        write_model(self.model, self.config, folder, side, overwrite=overwrite)
+        return folder
+
+
+def load(
+    name: str | os.PathLike[str],
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    revision: str | None = None,
+) -> Qwen:
+    """Load a checkpoint.
+
+    Args:
+        name: one we ship ("recall"), a folder, or a Hub id ("Qwen/Qwen3.5-0.8B").
+        dtype: "float32", "bfloat16", "float64", "float16"; None keeps the file's own.
+        device: "cpu", "cuda", "mps", or "auto" for the best there is.
+        revision: a branch, tag or commit on the Hub.
+    Raises:
+        CheckpointError: nothing by that name, or a checkpoint that is damaged or incomplete.
+        ConfigError: a checkpoint of another family.
+    """
+    folder, revision = _find(name, revision)
+    config = ModelConfig.from_file(folder)
+    model, report = read_model(folder, config, _dtype(dtype), _device(device))
+    shipped = folder.parent == data_path()
+    kind = "REAL" if not shipped and _is_official(config) else "TINY"
+    label = str(name) if not Path(name).exists() else folder.name
+    return Qwen(model, config, _provenance(model, kind, label, revision), folder, report)
+
+
+def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32", device: str = "cpu") -> Qwen:
+    """A model with random weights, the same for the same seed.
+
+    Args:
+        config: a family name ("Qwen3.5-0.8B"), a path, a dict, or a ModelConfig.
+    """
+    if isinstance(config, ModelConfig):
+        parsed = config
+    elif isinstance(config, Mapping):
+        parsed = ModelConfig.from_dict(config)
+    else:
+        parsed = ModelConfig.from_file(config) if Path(config).exists() else load_config(str(config))
+    model = initialise(TextModel(parsed.text), seed).to(device=_device(device), dtype=_dtype(dtype)).eval()
+    label = config if isinstance(config, str) else "random weights"
+    return Qwen(model, parsed, _provenance(model, "RANDOM", label, None))
+
+
+def save(qwen: Qwen, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a checkpoint that transformers' Auto classes load, atomically."""
+    return qwen.save(folder, overwrite=overwrite)
+
+
+def _find(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, str | None]:
+    """A checkpoint's folder on this machine, downloaded if need be, and the commit it is of."""
+    path = Path(name)
+    text = os.fspath(name)
+    if path.is_dir():
+        return path.resolve(), revision
+    shipped = sorted(p.parent.name for p in data_path().glob("*/model.safetensors"))
+    if text in shipped:
+        return data_path(text), None
+    if path.is_file():
+        raise CheckpointError(f"{path} is a file; pass the folder that holds config.json and the weights.")
+    if text.count("/") == 1 and not text.startswith((".", "/", "~")):
+        return download(text, revision)
+    near = difflib.get_close_matches(text, shipped, n=1)
+    hint = (
+        f"did you mean {near[0]!r}?"
+        if near
+        else f"pass a folder, a Hub id such as Qwen/Qwen3.5-0.8B, or one of {shipped}."
+    )
+    raise CheckpointError(f"There is no folder and no shipped model {text!r}; {hint}")
+
+
+def _is_official(config: ModelConfig) -> bool:
+    from .family import OFFICIAL
+
+    return any(load_config(name).text == config.text for name in OFFICIAL)
+
+
+def _provenance(model: TextModel, kind: str, name: str, revision: str | None) -> Provenance:
+    weight = model.embed_tokens.weight
+    return Provenance(kind, name, revision, str(weight.dtype).removeprefix("torch."), str(weight.device))
+
+
+def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:
+    found = getattr(torch, name, None) if isinstance(name, str) else name
+    if (found is not None and not (isinstance(found, torch.dtype) and found.is_floating_point)) or (
+        name and found is None
+    ):
+        raise InputError(f"dtype {name!r} is not known; use float32, bfloat16, float16 or float64.")
+    return found
+
+
+def _device(name: str | torch.device) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {str(name)!r} is not available here; use 'cpu' or 'auto'.") from error
+    return device
