@@ -26,12 +26,19 @@ def write_folder(folder: str | Path, *, overwrite: bool = False) -> Iterator[Pat
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        beside.chmod(0o755)
         yield beside
+        beside.chmod(0o755)  # temporary folders, and safetensors' files, are for their owner's eyes only
+        for path in beside.iterdir():
+            path.chmod(0o644)
         old = beside.with_name(beside.name + ".old")
         if folder.exists():
             folder.rename(old)
-        os.replace(beside, folder)
+        try:
+            os.replace(beside, folder)
+        except BaseException:
+            if old.exists():
+                old.rename(folder)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         if isinstance(error, CheckpointError):

@@ -35,7 +35,7 @@ Prompt = str | Sequence[str] | Sequence[int] | Tensor
 class Provenance:
     """Where the weights come from: every figure says it."""
 
-    kind: str  # REAL: official weights or their shape; TINY: a small model of ours; RANDOM: untrained
+    kind: str  # REAL: official weights; TINY: a small model of ours; RANDOM: untrained; OTHER: anybody's checkpoint
     name: str
     revision: str | None
     dtype: str
@@ -230,9 +230,9 @@ def load(
     folder, revision = _find(name, revision)
     config = ModelConfig.from_file(folder)
     model, report = read_model(folder, config, _dtype(dtype), _device(device))
-    shipped = folder.parent == data_path()
-    kind = "REAL" if not shipped and _is_official(config) else "TINY"
-    label = str(name) if not Path(name).exists() else folder.name
+    from_hub = next((part for part in folder.parts if part.startswith("models--")), "")
+    kind = "TINY" if folder.parent == data_path() else "REAL" if from_hub.startswith("models--Qwen--") else "OTHER"
+    label = from_hub.removeprefix("models--").replace("--", "/") or folder.name
     return Qwen(model, config, _provenance(model, kind, label, revision), folder, report)
 
 
@@ -278,12 +278,6 @@ def _find(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, str
         else f"pass a folder, a Hub id such as Qwen/Qwen3.5-0.8B, or one of {shipped}."
     )
     raise CheckpointError(f"There is no folder and no shipped model {text!r}; {hint}")
-
-
-def _is_official(config: ModelConfig) -> bool:
-    from .family import OFFICIAL
-
-    return any(load_config(name).text == config.text for name in OFFICIAL)
 
 
 def _provenance(model: TextModel, kind: str, name: str, revision: str | None) -> Provenance:

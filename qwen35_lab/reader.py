@@ -16,15 +16,11 @@ class Reader:
     def __init__(self, raw: Any, where: str = ""):
         if not isinstance(raw, Mapping):
             field = f"The field `{where.rstrip('.')}`" if where else "A config"
-            raise ConfigError(
-                f"{field} is {_shown(raw)}, not a JSON object; pass the contents of config.json."
-            )
+            raise ConfigError(f"{field} is {_shown(raw)}, not a JSON object; pass the contents of config.json.")
         self.raw, self.where = raw, where
 
     def error(self, name: str, problem: str) -> ConfigError:
-        return ConfigError(
-            f"The field `{self.where}{name}` {problem}; correct config.json or load another checkpoint."
-        )
+        return ConfigError(f"The field `{self.where}{name}` {problem}; correct config.json or load another checkpoint.")
 
     def size(self, name: str, default: int | None = None, *, least: int = 1) -> int:
         """A whole number, at least `least`."""

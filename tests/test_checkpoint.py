@@ -302,18 +302,19 @@ def test_names_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         lab.load(tmp_path / "empty")
 
 
+@pytest.mark.parametrize(("owner", "kind"), [("Qwen", "REAL"), ("someone", "OTHER")])
 def test_a_hub_id_is_found_in_the_local_cache_without_a_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    owner: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = "0123456789abcdef0123456789abcdef01234567"
-    repo = tmp_path / "models--someone--tiny"
+    repo = tmp_path / f"models--{owner}--tiny"
     (repo / "refs").mkdir(parents=True)
     (repo / "refs/main").write_text(commit)
     written("dense", repo / "snapshots" / commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    qwen = lab.load("someone/tiny")
-    assert qwen.provenance.revision == commit and qwen.provenance.name == "someone/tiny"
+    qwen = lab.load(f"{owner}/tiny")
+    assert str(qwen.provenance) == f"{kind} · {owner}/tiny @ 01234567 · float32 · cpu"
 
 
 @pytest.mark.parametrize("dtype", ["int8", "nonsense", torch.int64])

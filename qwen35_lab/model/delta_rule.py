@@ -64,7 +64,7 @@ def chunked(
 
         (I + L) U = diag(β) (V − diag(e^c) K S),   L_ij = β_i k_i·k_j e^(c_i − c_j) for j < i
 
-    which is solved for all chunks at once; only the hand-over of S from chunk to chunk is sequential.
+    whose matrix is inverted for all chunks at once; only the hand-over of S from chunk to chunk is sequential.
     """
     dtype, T = v.dtype, v.shape[1]
     q, k, v, g, beta, S = _prepare(q, k, v, g, beta, state)
@@ -72,12 +72,9 @@ def chunked(
     q, k, v, g, beta = (_split_into_chunks(x, C) for x in (q, k, v, g, beta))  # [B, H, N, C, …]
     c = g.cumsum(-1)
     decay_mask = _decay_mask(c)
-    L = beta[..., None] * (k @ k.mT) * decay_mask
-    right_sides = beta[..., None] * torch.cat((v, c.exp()[..., None] * k), dim=-1)
-    solved = torch.linalg.solve_triangular(
-        L, right_sides, upper=False, unitriangular=True
-    )  # reads L below its diagonal
-    pseudo_values, pseudo_keys = solved.split((v.shape[-1], k.shape[-1]), dim=-1)
+    corrections = _corrections(k, beta, decay_mask)
+    pseudo_values = corrections @ v
+    pseudo_keys = corrections @ (c.exp()[..., None] * k)
     scores = (q @ k.mT) * decay_mask
     q_from_start = q * c.exp()[..., None]
     k_to_end = k * (c[..., -1:] - c).exp()[..., None]
@@ -99,9 +96,7 @@ def influence_matrix(q: Tensor, k: Tensor, g: Tensor, beta: Tensor) -> Tensor:
     """
     q, k, g, beta = (x.transpose(1, 2) for x in _prepare_keys(q, k, g, beta))
     decay_mask = _decay_mask(g.cumsum(-1))
-    L = beta[..., None] * (k @ k.mT) * decay_mask
-    corrections = torch.linalg.solve_triangular(L, torch.diag_embed(beta), upper=False, unitriangular=True)
-    return (q @ k.mT) * decay_mask @ corrections
+    return (q @ k.mT) * decay_mask @ _corrections(k, beta, decay_mask)
 
 
 def influence(
@@ -115,10 +110,17 @@ def influence(
     c = g.cumsum(-1)[..., None]
     unexplained = v - (c.exp() * k) @ S
     o = M @ unexplained + (c.exp() * q) @ S
-    L = beta[..., None] * (k @ k.mT) * _decay_mask(c[..., 0])
-    U = torch.linalg.solve_triangular(L, beta[..., None] * unexplained, upper=False, unitriangular=True)
+    U = _corrections(k, beta, _decay_mask(c[..., 0])) @ unexplained
     S = c[..., -1:, :].exp() * S + (k * (c[..., -1:, :] - c).exp()).mT @ U
     return o.transpose(1, 2).to(dtype), S
+
+
+def _corrections(k: Tensor, beta: Tensor, decay_mask: Tensor) -> Tensor:
+    """(I + L)⁻¹ diag(β) [..., T, T]: what each token's value turns into once every token has erased what it must."""
+    L = beta[..., None] * (k @ k.mT) * decay_mask
+    identity = torch.eye(L.shape[-1], dtype=L.dtype, device=L.device).expand_as(L)
+    erase_inverse = torch.linalg.solve_triangular(L, identity, upper=False, unitriangular=True)  # L below its diagonal
+    return erase_inverse * beta[..., None, :]
 
 
 def _decay_mask(c: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""The exact shape of Qwen3.5-0.8B with random weights: written by transformers, loaded, compared, run.
+
+Each step has a process of its own, so that peak memory is that step's alone.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qwen35_lab.paths import data_path
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+WRITE = """
+import json, sys, torch, transformers
+torch.manual_seed(0)
+torch.set_default_dtype(torch.bfloat16)
+raw = json.load(open(sys.argv[1]))
+model = transformers.Qwen3_5ForConditionalGeneration(transformers.Qwen3_5Config(**raw))
+with torch.no_grad():
+    for name, p in model.named_parameters():
+        if p.ndim == 1 and "A_log" not in name:
+            p.add_(torch.randn_like(p) * 0.1)  # norm weights off their tidy initial values
+model.save_pretrained(sys.argv[2])
+"""
+
+LOAD = """
+import json, resource, sys
+import torch
+import qwen35_lab as lab
+
+def status(key):
+    lines = open("/proc/self/status").read().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024
+
+before = status("VmRSS")
+qwen = lab.load(sys.argv[1])
+loaded = status("VmHWM") - before
+touched = sum(float(p.view(-1)[::997].float().sum()) for p in qwen.model.parameters())  # bring every page in
+in_memory = status("VmHWM") - before
+ids = torch.arange(40) * 1000
+new = qwen.generate(ids, max_new_tokens=8).tolist()
+print(json.dumps({"loaded": loaded, "in_memory": in_memory, "running": status("VmHWM") - before, "new": new,
+                  "ignored": len(qwen.report.ignored), "provenance": str(qwen.provenance)}))
+"""
+
+COMPARE = """
+import json, sys
+import torch, transformers
+import qwen35_lab as lab
+transformers.logging.set_verbosity_error()
+ids = torch.randint(0, 248_000, (2, 70), generator=torch.Generator().manual_seed(0))
+mask = torch.ones_like(ids)
+mask[0, :9] = 0
+
+@torch.no_grad()
+def ours(dtype):
+    return lab.load(sys.argv[1], dtype=dtype).model(ids, attention_mask=mask, logits_to_keep=20).logits.float()
+
+def reference(dtype):
+    return transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=dtype).eval()
+
+@torch.no_grad()
+def theirs(model):
+    return model(input_ids=ids, attention_mask=mask, logits_to_keep=20).logits.float()
+
+model = reference(torch.float32)
+truth = theirs(model)
+found = {"float32": (ours("float32") - truth).abs().max().item(), "scale": truth.abs().max().item()}
+prompt = torch.arange(40)[None] * 1000
+found["greedy"] = model.generate(prompt, max_new_tokens=8, do_sample=False, eos_token_id=None)[0, 40:].tolist()
+found["our greedy"] = lab.load(sys.argv[1], dtype="float32").generate(prompt, max_new_tokens=8).tolist()
+del model
+found["bfloat16"] = (ours("bfloat16") - truth).abs().mean().item()
+found["their bfloat16"] = (theirs(reference(torch.bfloat16)) - truth).abs().mean().item()
+print(json.dumps(found))
+"""
+
+
+def run(script: str, *arguments: Path) -> dict:
+    """The script's last printed line, as JSON."""
+    done = subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.strip().splitlines()[-1]) if done.stdout.strip() else {}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("shape") / "random-0.8B"
+    run(WRITE, data_path("family", "Qwen3.5-0.8B.json"), target)
+    return target
+
+
+def test_loading_takes_no_more_memory_than_the_file(folder: Path) -> None:
+    if not Path("/proc/self/status").exists():
+        pytest.skip("peak memory is read from /proc")
+    size = (folder / "model.safetensors").stat().st_size
+    assert 1.5e9 < size < 1.75e9
+    found = run(LOAD, folder)
+    ratios = {key: round(found[key] / size, 3) for key in ("loaded", "in_memory", "running")}
+    print(ratios)
+    assert found["in_memory"] <= 1.2 * size, ratios
+    assert len(found["new"]) == 8 and found["ignored"] == 153
+    assert found["provenance"].startswith("OTHER · random-0.8B · bfloat16")
+
+
+def test_it_equals_transformers(folder: Path) -> None:
+    found = run(COMPARE, folder)
+    print(found)
+    assert found["float32"] <= 1e-4 * max(1, found["scale"])
+    assert found["our greedy"] == found["greedy"]
+    assert found["bfloat16"] <= 1.1 * found["their bfloat16"], "bfloat16 is further from float32 than transformers' is"
