@@ -1,0 +1,180 @@
+"""Every notebook is tidy, stays within its budget, and runs from top to bottom without a network."""
+
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import nbformat
+import nbnorm
+import papermill
+import pytest
+
+HERE = Path(__file__).resolve().parent
+NOTEBOOKS = sorted((HERE.parents[1] / "notebooks").glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+# What keeps a notebook pleasant to read: short cells, more prose than code, long code in the package.
+MAX_CELLS = 70
+MAX_CODE_LINES = 250
+MAX_LINES_OF_A_CELL = {"median": 6, "90th percentile": 15, "longest": 25}
+MIN_WORDS_PER_CODE_LINE = 5
+# A minute on a quiet laptop; a busy test machine gets twice that.
+MAX_SECONDS = 120
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def lines_of_code(cell: nbformat.NotebookNode) -> int:
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+# ------------------------------------------------------------------------- what is in the file
+
+
+@each_notebook
+def test_is_valid_and_in_normal_form(path):
+    """No outputs, counts or widget state are committed; the kernel is python3."""
+    nbformat.validate(read(path))
+    text = path.read_text(encoding="utf-8")
+    assert text == nbnorm.dumps(nbnorm.normalise(json.loads(text))), "run tools/nbnorm.py --write"
+
+
+@each_notebook
+def test_cell_ids_are_unique_and_written_by_hand(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]  # nbformat would mend the ids as it reads
+    ids = [cell.get("id", "") for cell in cells]
+    assert len(set(ids)) == len(ids)
+    assert [id for id in ids if not is_readable_id(id)] == []
+
+
+def is_readable_id(id: str) -> bool:
+    """`decay-slider`, and not what editors generate: `8f2a61c0`, or a UUID."""
+    words = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id)
+    generated = re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{8}|[0-9a-f]{32}", id)
+    return bool(words) and not generated and bool(re.search(r"[a-z]{2}", id))
+
+
+@pytest.mark.parametrize("id", ["8f2a61c0", "3b9aca00-1c2d-4e5f-8a9b-0c1d2e3f4a5b", "", "Cell 1", "12"])
+def test_generated_ids_are_seen(id):
+    assert not is_readable_id(id)
+
+
+@each_notebook
+def test_begins_with_parameters_that_papermill_can_set(path):
+    first = code_cells(path)[0]
+    assert "parameters" in first.metadata.get("tags", [])
+    assert papermill.inspect_notebook(str(path)), "the cell tagged `parameters` assigns nothing"
+
+
+@each_notebook
+def test_is_within_its_budget(path):
+    lengths = [lines_of_code(cell) for cell in code_cells(path)]
+    cells = len(read(path).cells)
+    code_lines = sum(lengths)
+    words = sum(len(cell.source.split()) for cell in read(path).cells if cell.cell_type == "markdown")
+    found = {
+        "median": statistics.median(lengths),
+        "90th percentile": statistics.quantiles(lengths, n=10, method="inclusive")[-1],
+        "longest": max(lengths),
+    }
+    too_long = {what: (found[what], limit) for what, limit in MAX_LINES_OF_A_CELL.items() if found[what] > limit}
+    assert not too_long, f"lines of code per cell: {too_long} (found, limit)"
+    assert code_lines <= MAX_CODE_LINES
+    assert cells <= MAX_CELLS
+    assert words / code_lines >= MIN_WORDS_PER_CODE_LINE
+
+
+# ------------------------------------------------------------------------- what happens when it runs
+
+
+def offline() -> dict[str, str]:
+    """The environment of a machine that is not connected: see offline/sitecustomize.py."""
+    path = os.pathsep.join(filter(None, [str(HERE / "offline"), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+
+
+def run(path: Path, folder: Path) -> nbformat.NotebookNode:
+    """Execute a copy of the notebook with nbmake, offline; returns it with outputs and widget state."""
+    copy = shutil.copy(path, folder)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbmake", "--overwrite", copy]
+    result = subprocess.run(command, cwd=folder, env=offline(), capture_output=True, text=True)
+    if result.returncode:
+        pytest.fail(f"{path.name}:\n{result.stdout[-8000:]}{result.stderr[-2000:]}", pytrace=False)
+    return read(copy)
+
+
+def hidden_errors(notebook: nbformat.NotebookNode) -> list[str]:
+    """Errors that stop nothing: shown inside an Output widget (`interact` does that), or printed by a thread."""
+    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
+    inside_widgets = [
+        output for widget in widgets.get("state", {}).values() for output in widget["state"].get("outputs", [])
+    ]
+    printed = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    errors = [f"{o['ename']}: {o['evalue']}" for o in inside_widgets if o["output_type"] == "error"]
+    return errors + [o["text"] for o in printed if "Traceback (most recent call last)" in o.get("text", "")]
+
+
+def seconds(notebook: nbformat.NotebookNode) -> float:
+    """From the start of the first code cell to the end of the last one."""
+    times = [cell.metadata.execution for cell in notebook.cells if "execution" in cell.metadata]
+    begin, end = times[0]["iopub.execute_input"], times[-1]["shell.execute_reply"]
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@each_notebook
+def test_runs_offline_without_errors_and_soon(path, tmp_path):
+    executed = run(path, tmp_path)
+    assert hidden_errors(executed) == []
+    assert seconds(executed) <= MAX_SECONDS
+
+
+# ------------------------------------------------------------------------- do these checks see anything?
+
+
+def notebook(folder: Path, *sources: str) -> Path:
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": nbnorm.KERNEL})
+    nbformat.write(made, folder / "sample.ipynb")
+    return folder / "sample.ipynb"
+
+
+@pytest.mark.slow
+def test_an_error_inside_interact_is_seen(tmp_path):
+    """nbmake alone passes this notebook."""
+    source = "from ipywidgets import interact\n@interact(k=3)\ndef show(k):\n    raise ValueError('broken')"
+    (tmp_path / "run").mkdir()
+    assert hidden_errors(run(notebook(tmp_path, source), tmp_path / "run")) == ["ValueError: broken"]
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "socket.create_connection(('example.invalid', 80))",
+        "socket.socket(type=socket.SOCK_DGRAM).connect(('192.0.2.1', 9))",
+        "__import__('urllib.request').request.urlopen('https://example.invalid')",
+    ],
+)
+def test_the_network_is_off(attempt):
+    result = subprocess.run(
+        [sys.executable, "-c", f"import socket; {attempt}"], env=offline(), capture_output=True, text=True
+    )
+    assert "the network is off for this test" in result.stderr
+
+
+def test_this_machine_stays_reachable():
+    code = "import socket; s = socket.create_server(('127.0.0.1', 0)); socket.create_connection(s.getsockname())"
+    subprocess.run([sys.executable, "-c", code], env=offline(), check=True)
