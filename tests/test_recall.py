@@ -13,7 +13,9 @@ from qwen35_lab.paths import data_path
 from qwen35_lab.recall import task
 
 FOLDER = data_path("recall")
-FRESH = recall.TEST + 100_000  # batches that neither training, nor the choice of the seed, nor the card has seen
+FRESH = (
+    recall.TEST + 100_000
+)  # batches that neither training, nor the choice of the seed, nor the card has seen
 
 
 @st.composite
@@ -66,7 +68,7 @@ def test_the_answer_is_the_value_written_last(seed, difficulty):
         assert overwritten == texts.overwritten[row, answers].tolist()
         assert len(memory) == texts.keys[row]
         assert sum(map(len, memory.values())) == texts.writes
-        assert not read_statements(words)[-1][:-2] == [] and answers[-1] == len(words) - 1
+        assert answers[-1] == len(words) - 1, "a text ends with an answer"
     assert difficulty.keys[0] <= texts.keys.min() and texts.keys.max() <= difficulty.keys[1]
     assert difficulty.writes[0] <= texts.writes <= difficulty.writes[1]
     assert difficulty.questions[0] <= texts.answer[0].sum() <= difficulty.questions[1]
@@ -95,7 +97,7 @@ def test_a_batch_is_decided_by_its_seed():
 
 
 def test_keys_and_values_are_even_and_the_text_gives_nothing_away():
-    """Every key and value is as likely; repeating the last value is right hardly more often than one key in play."""
+    """Every key and value is as likely as another; repeating the value written last is right about 1 in 6."""
     texts = recall.batch(4000, 0, recall.Difficulty((8, 8), (16, 16), (1, 1)))
     asked = texts.ids[:, -3] - task.FIRST_KEY
     answers = texts.ids[:, -2] - task.FIRST_VALUE
@@ -175,9 +177,9 @@ def test_it_answers_and_stops(qwen):
 def test_it_is_as_good_as_its_card_says(qwen):
     """The card's accuracy comes from 5,000 questions, this one from others: leave a margin of 0.5 %."""
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    (seed,) = re.findall(r"holds seed (\d+)", card)
+    (seed,) = re.findall(r"holds\s+seed (\d+)", card)
     (row,) = re.findall(rf"^\| {seed} \|(.*)\|$", card, re.MULTILINE)
-    stated = float(row.split("|")[3].strip().removesuffix("%")) / 100
+    stated = float(row.split("|")[4].strip().removesuffix("%")) / 100
     assert stated >= 0.99
     fresh = recall.score(qwen.model, texts=1024, seed=FRESH)
     assert fresh.accuracy >= stated - 0.005
@@ -188,7 +190,7 @@ def test_it_is_as_good_as_its_card_says(qwen):
 def test_the_card_says_that_it_is_ours_and_how_it_was_made():
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert "not an official" in card and "qwen35-lab train recall --seeds" in card
-    succeeded, of = map(int, re.findall(r"(\d+) of\s+(\d+) seeds reach", card)[0])
+    succeeded, of = map(int, re.findall(r"(\d+)\s+of\s+(\d+)\s+seeds\s+reach", card)[0])
     assert of >= 3 and succeeded == of
 
 
@@ -197,7 +199,7 @@ def test_it_holds_longer_texts_than_it_has_seen(qwen):
 
 
 def test_the_delta_rule_is_its_memory(qwen):
-    """Without the attention layer it still recalls; without erasing in the DeltaNet layers it no longer does."""
+    """Without its attention layer it still recalls; without erasing in its DeltaNet layers it does not."""
     found = dict(lab.taps(qwen.model))
     layers = qwen.config.text.layer_types
 
@@ -211,7 +213,9 @@ def test_the_delta_rule_is_its_memory(qwen):
         attention.remove()
     crowded = recall.Difficulty((4, 4), (12, 12), (4, 4))
     assert accuracy(qwen, crowded, 128) > 0.98
-    hooks = [silence(f"layers.{n}.mixer.erase") for n, kind in enumerate(layers) if kind == "linear_attention"]
+    hooks = [
+        silence(f"layers.{n}.mixer.erase") for n, kind in enumerate(layers) if kind == "linear_attention"
+    ]
     try:
         assert accuracy(qwen, crowded, 128) < 0.85
     finally:
@@ -247,7 +251,9 @@ def test_auto_tokenizer_takes_words_and_gives_them_back():
         assert ids == recall.batch(1, seed).ids[0, :-1].tolist()
         assert tokenizer.decode(ids) == text
     assert tokenizer("cat red.?cat")["input_ids"] == tokenizer("cat red . ? cat")["input_ids"]
-    assert tokenizer("green<|endoftext|>")["input_ids"][-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
+    assert (
+        tokenizer("green<|endoftext|>")["input_ids"][-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
+    )
     assert [tokenizer.decode([n]) for n in range(len(tokenizer))] == list(recall.VOCABULARY)
 
 

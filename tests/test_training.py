@@ -61,18 +61,18 @@ def interrupting(loss: Callable[[int], Tensor], at: int, times: int = 1) -> Call
 def test_a_tiny_model_learns_easy_recall_in_seconds():
     model = tiny()
     untrained = accuracy_of(model)()
-    history = train(model, loss_of(model, size=32), Recipe(300, target=0.97), accuracy_of(model), progress=False)
+    recipe = Recipe(200, muon_rate=2e-2, adamw_rate=6e-3, decay=0.5)
+    history = train(model, loss_of(model, size=32), recipe, accuracy_of(model), progress=False)
     assert untrained < 0.3
     assert sum(history.losses[-10:]) < 0.3 * sum(history.losses[:10])
-    assert history.accuracy >= 0.9
-    assert recall.score(model, EASY, 256).accuracy >= 0.85, "also on texts that it was not chosen by"
+    assert recall.score(model, EASY, 256).accuracy >= 0.85
     assert history.seconds > 0 and history.cpu_seconds > 0
 
 
 @pytest.mark.slow
 def test_the_recall_model_learns_in_about_a_minute():
     """At full size, until 99 %: 150 to 250 steps on every seed tried."""
-    qwen, history = recall.train_recall(7, Recipe(400, target=0.99), progress=False)
+    qwen, history = recall.train_recall(7, progress=False)
     assert history.ended == "target reached" and history.steps <= 400
     assert recall.score(qwen.model, texts=512).accuracy > 0.97
     assert qwen.generate("cat red . dog blue . cat green . ? cat", max_new_tokens=9) == "green"
@@ -107,7 +107,9 @@ def test_an_interrupted_run_resumes_as_if_nothing_had_been(tmp_path):
     assert [p.name for p in state.parent.iterdir()] == ["state.pt"], "nothing half-written is left"
 
     second = tiny(seed=3)  # whatever it starts from is replaced
-    history = train(second, loss_of(second), Recipe(9, every=4), accuracy_of(second), state=state, progress=False)
+    history = train(
+        second, loss_of(second), Recipe(9, every=4), accuracy_of(second), state=state, progress=False
+    )
     assert torch.equal(weights(second), weights(whole))
     assert (history.ended, history.losses, history.accuracies) == (
         "finished", expected.losses, expected.accuracies,
@@ -130,7 +132,9 @@ def test_a_second_interrupt_stops_at_once_and_python_has_its_handler_back():
 
 def test_it_also_trains_outside_the_main_thread():
     model, done = tiny(), []
-    run = threading.Thread(target=lambda: done.append(train(model, loss_of(model), Recipe(2), progress=False)))
+    run = threading.Thread(
+        target=lambda: done.append(train(model, loss_of(model), Recipe(2), progress=False))
+    )
     run.start()
     run.join()
     assert done[0].ended == "finished"

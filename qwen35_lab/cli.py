@@ -1,0 +1,91 @@
+"""`qwen35-lab` on the command line."""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from . import __version__
+from .errors import CheckpointError, InputError, LabError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns 0, 2 after an error of this package, or 130 after an interrupt."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except LabError as error:
+        print(f"qwen35-lab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from what was kept.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="qwen35-lab",
+        description="Qwen3.5 from scratch in PyTorch, instrumented. Independent, not by the Qwen team.",
+    )
+    parser.add_argument("--version", action="version", version=f"qwen35-lab {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    train = commands.add_parser("train", help="train one of the small models that ship with this package")
+    models = train.add_subparsers(title="models", required=True, metavar="MODEL")
+    _add_recall(models)
+    return parser
+
+
+def _add_recall(models: argparse._SubParsersAction) -> None:
+    parser = models.add_parser(
+        "recall",
+        help="recall with overwrites: a few minutes per seed on one CPU thread",
+        description="Train the recall model and write the best seed as a checkpoint. "
+        "Progress is kept in DIR-training: after Ctrl-C the same command goes on from there.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--seeds", "--seed", type=_seeds, default="0", metavar="N[,N…]", help="one run for each")
+    add("--steps", type=int, default=400, metavar="N", help="steps of training")
+    add("--target", type=float, default=math.inf, metavar="A", help="stop at this accuracy, such as 0.99")
+    add("--out", type=Path, default=Path("runs", "recall"), metavar="DIR", help="where the checkpoint goes")
+    add("--overwrite", action="store_true", help="replace DIR if it exists")
+    add("--threads", type=int, default=1, metavar="N", help="CPU threads (they change the last digits)")
+    parser.set_defaults(run=_train_recall)
+
+
+def _seeds(words: str) -> list[int]:
+    return [int(word) for word in words.split(",")]
+
+
+def _train_recall(options: argparse.Namespace) -> int:
+    import torch
+
+    from .recall.publish import examined, publish
+    from .recall.train import RECIPE, train_recall
+
+    out: Path = options.out
+    if out.exists() and not options.overwrite:
+        raise CheckpointError(f"{out} exists; choose another folder with --out, or pass --overwrite.")
+    if options.threads < 1:
+        raise InputError(f"--threads is {options.threads}; pass 1 or more.")
+    torch.set_num_threads(options.threads)
+    recipe = replace(RECIPE, steps=options.steps, target=options.target)
+    states = out.with_name(out.name + "-training")
+    runs = []
+    for seed in options.seeds:
+        qwen, history = train_recall(seed, recipe, state=states / f"seed-{seed}.pt")
+        print(f"seed {seed}: {history!r}")
+        if history.ended == "interrupted":
+            print(f"Kept in {states}; the same command goes on from there.", file=sys.stderr)
+            return 130
+        runs.append(examined(seed, qwen, history))
+        print(f"seed {seed}: {runs[-1].test!r} in fresh texts")
+    best = publish(runs, recipe, out, overwrite=options.overwrite)
+    print(f'Seed {best.seed} is in {out}; load it with qwen35_lab.load("{out}"). {states} can be deleted.')
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""The training loop, for every model of this package.
+
+Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) moves the matrices inside the layers,
+AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) everything else. Rates rise over a short warm-up, stay, and
+fall linearly to zero at the end.
+
+The loop itself draws nothing at random. If `loss(step)` depends on the step and the model alone, two runs are
+equal to the bit on one machine with one number of threads, also if one was interrupted and resumed.
+"""
+
+import io
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from tqdm.auto import tqdm
+
+from .errors import CheckpointError, InputError, LabError
+from .files import write_file
+from .interrupt import held_interrupt
+
+# Matrices that are not Muon's: tables of rows that stand for themselves, and maps to a few gates or experts.
+NOT_MUON = ("embed_tokens", "lm_head", "in_proj_a", "in_proj_b", "router", "shared_gate_proj")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. Rates are the highest ones."""
+
+    steps: int
+    muon_rate: float = 6e-3  # every update of a matrix has a root mean square of about 0.2 times this
+    adamw_rate: float = 3e-3
+    warmup: int = 20  # steps from 0 to the full rates
+    decay: float = 0.4  # share of the steps, at the end, over which the rates fall to 0
+    weight_decay: float = 0.01  # of Muon's matrices alone
+    clip: float = 1.0  # largest norm of the gradient of all parameters together
+    every: int = 25  # steps between evaluations; the state is saved as often
+    target: float = math.inf  # an accuracy at which to stop early
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "every"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InputError(f"{name} is {value!r}; pass a whole number, 1 or more.")
+
+    def rate(self, step: int) -> float:
+        """The share of the full rates at a step, counted from 0."""
+        rising = (step + 1) / max(self.warmup, 1)
+        falling = (self.steps - step) / max(self.decay * self.steps, 1)
+        return min(1.0, rising, falling)
+
+
+@dataclass
+class History:
+    """What happened, step by step, all sessions of an interrupted run together."""
+
+    losses: list[float] = field(default_factory=list)  # one per step
+    accuracies: list[tuple[int, float]] = field(default_factory=list)  # (steps done, accuracy 0 to 1)
+    seconds: float = 0.0  # on the clock, evaluations included
+    cpu_seconds: float = 0.0  # of this process; with one thread, what the clock says on an idle machine
+    ended: str = ""  # "finished", "target reached" or "interrupted"
+
+    @property
+    def steps(self) -> int:
+        return len(self.losses)
+
+    @property
+    def accuracy(self) -> float:
+        """The last one measured; nan if there is none."""
+        return self.accuracies[-1][1] if self.accuracies else math.nan
+
+    def __repr__(self) -> str:
+        accuracy = f", accuracy {self.accuracy:.1%}" if self.accuracies else ""
+        return f"{self.ended or 'running'}: {self.steps} steps in {self.seconds:.0f} s{accuracy}"
+
+
+def train(
+    model: nn.Module,
+    loss: Callable[[int], Tensor],
+    recipe: Recipe,
+    evaluate: Callable[[], float] | None = None,
+    *,
+    state: str | Path | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a model in place.
+
+    An interrupt (Ctrl-C, or the stop button of a notebook) lets the step under way finish and returns: the
+    model keeps what it has learnt. A second one stops at once.
+
+    Args:
+        loss: step -> the loss of that step's batch, a scalar with a gradient.
+        evaluate: () -> accuracy, 0 to 1; measured every `recipe.every` steps and after the last one.
+        state: a file that keeps weights, optimisers and history. If it exists, training continues from there.
+        progress: show a bar.
+    Raises:
+        CheckpointError: `state` belongs to another model or recipe, or cannot be read or written.
+        LabError: the loss is no longer a number.
+    """
+    optimisers = make_optimisers(model, recipe)
+    history = History()
+    if state is not None and Path(state).exists():
+        history = _read_state(Path(state), model, optimisers, recipe)
+    model.train()
+    bar = tqdm(total=recipe.steps, initial=history.steps, unit="step", disable=not progress)
+    with bar, held_interrupt() as asked:
+        while not history.ended:
+            clock, cpu = time.perf_counter(), time.process_time()
+            history.losses.append(_step(model, loss, optimisers, recipe, history.steps))
+            last = history.steps == recipe.steps
+            if evaluate and (last or history.steps % recipe.every == 0):
+                model.eval()
+                history.accuracies.append((history.steps, evaluate()))
+                model.train()
+            history.seconds += time.perf_counter() - clock
+            history.cpu_seconds += time.process_time() - cpu
+            if history.accuracies and history.accuracy >= recipe.target:
+                history.ended = "target reached"
+            elif last:
+                history.ended = "finished"
+            elif asked():
+                history.ended = "interrupted"
+            bar.set_description_str(history.ended, refresh=False)
+            bar.set_postfix_str(_postfix(history), refresh=False)
+            bar.update()
+            if state is not None and (history.ended or history.steps % recipe.every == 0):
+                _write_state(Path(state), model, optimisers, recipe, history)
+    model.eval()
+    return history
+
+
+def make_optimisers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
+    """Muon for the matrices inside the layers, AdamW for embeddings, norms, gates, convolutions, decays."""
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    inside = {n for n, p in named if p.ndim == 2 and not any(part in n.split(".") for part in NOT_MUON)}
+    matrices = [p for n, p in named if n in inside]
+    others = [p for n, p in named if n not in inside]
+    found: list[Optimizer] = []
+    if matrices:
+        found.append(
+            torch.optim.Muon(
+                matrices,
+                lr=recipe.muon_rate,
+                weight_decay=recipe.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
+    if others:
+        found.append(torch.optim.AdamW(others, lr=recipe.adamw_rate, weight_decay=0.0, betas=(0.9, 0.98)))
+    for optimiser in found:
+        for group in optimiser.param_groups:
+            group["full_rate"] = group["lr"]
+    return found
+
+
+def _step(
+    model: nn.Module, loss: Callable[[int], Tensor], optimisers: list[Optimizer], recipe: Recipe, step: int
+) -> float:
+    """One update; returns the loss before it."""
+    value = loss(step)
+    if not torch.isfinite(value):
+        raise LabError(f"The loss is {value.item()} at step {step + 1}; lower the rates of the recipe.")
+    model.zero_grad(set_to_none=True)
+    value.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["full_rate"] * recipe.rate(step)
+        optimiser.step()
+    return value.item()
+
+
+def _postfix(history: History) -> str:
+    accuracy = f"accuracy {history.accuracy:.1%}, " if history.accuracies else ""
+    return f"{accuracy}loss {history.losses[-1]:.3f}"
+
+
+def _write_state(
+    path: Path, model: nn.Module, optimisers: list[Optimizer], recipe: Recipe, history: History
+) -> None:
+    """Everything that a run needs to go on, in one file."""
+    kept = {
+        "model": model.state_dict(),
+        "optimisers": [o.state_dict() for o in optimisers],
+        "recipe": asdict(recipe),
+        "history": asdict(history),
+    }
+    packed = io.BytesIO()
+    torch.save(kept, packed)
+    with write_file(path) as beside:
+        beside.write_bytes(packed.getvalue())
+
+
+def _read_state(path: Path, model: nn.Module, optimisers: list[Optimizer], recipe: Recipe) -> History:
+    """Bring model and optimisers to where a run was left; returns its history."""
+    other = f"choose another file, or delete {path} to start over."
+    device = next(model.parameters()).device
+    try:
+        kept: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        differing = [name for name, value in asdict(recipe).items() if kept["recipe"].get(name) != value]
+        if differing:
+            raise CheckpointError(f"{path} was trained with other settings ({', '.join(differing)}); {other}")
+        model.load_state_dict(kept["model"])
+        for optimiser, values in zip(optimisers, kept["optimisers"], strict=True):
+            optimiser.load_state_dict(values)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a damaged file shows itself in many ways
+        raise CheckpointError(f"{path} is damaged or belongs to another model ({error}); {other}") from error
+    history = History(**{**kept["history"], "accuracies": [(s, a) for s, a in kept["history"]["accuracies"]]})
+    history.ended = "" if history.ended == "interrupted" else history.ended
+    return history
