@@ -1,6 +1,6 @@
 """Our code against transformers' on the same weights, dtype and threads, side by side in one process.
 
-    make bench                         python tests/benchmarks/bench.py --quick
+    make bench                    make bench BENCH_ARGS=--quick
 
 The two take turns, after a warm-up, so that a noisy machine slows both; what counts is the median of the ratios,
 transformers' time over ours (above 1 we are faster), with the spread between the quartiles. Nothing is asserted here.
