@@ -56,7 +56,8 @@ def test_a_cache_that_forgets_shows_in_its_row(monkeypatch):
 
 def test_text_and_html_say_the_same():
     ledger = lab.parity_ledger(small(), IDS)
-    for words in ("after layer 3 (attention)", "token by token", "behind 3 padding", "all 8 rows agree", "transformers "):
+    expected = ("after layer 3 (attention)", "token by token", "behind 3 padding", "all 8 rows agree", "transformers ")
+    for words in expected:
         assert words in repr(ledger) and words in ledger._repr_html_()
 
 

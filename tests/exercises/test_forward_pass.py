@@ -135,9 +135,8 @@ def test_the_same_seed_plants_the_same_mistake_and_all_kinds_occur():
 @pytest.fixture(scope="module")
 def broken():
     """The convolution of a middle layer runs backwards."""
-    found = next(
-        made for seed in range(1, 99, 6) if planted(made := lab.exercises.plant(small(), seed))[0] == "layers.1.mixer.conv"
-    )
+    made = (lab.exercises.plant(small(), seed) for seed in range(1, 99, 6))
+    found = next(broken for broken in made if planted(broken)[0] == "layers.1.mixer.conv")
     assert planted(found)[0] == "layers.1.mixer.conv"
     return found
 

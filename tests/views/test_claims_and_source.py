@@ -67,7 +67,10 @@ def test_claims_are_collected_once_each_also_those_that_failed():
     assert [claim.statement for claim in claims.made()].count("collected") == 1
 
 
-@pytest.mark.parametrize("thing", [lab.model.norm.RMSNorm, lab.model.norm.RMSNorm.forward, lab.model.delta_rule.recurrent])
+NORM = lab.model.norm.RMSNorm
+
+
+@pytest.mark.parametrize("thing", [NORM, NORM.forward, lab.model.delta_rule.recurrent])
 def test_the_source_is_what_runs_with_file_and_lines(thing):
     source = lab.show_source(thing)
     file = lab.paths.Path(lab.__file__).parents[1] / source.where.split(",")[0]

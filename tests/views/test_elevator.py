@@ -120,7 +120,9 @@ def test_infinite_and_masked_values_do_not_break_it():
     assert np.isfinite([scores["min"], scores["max"], scores["limit"]]).all()
 
 
-@pytest.mark.parametrize("types", [["full_attention"], ["linear_attention"] * 2, ["full_attention", "linear_attention"]])
+@pytest.mark.parametrize(
+    "types", [["full_attention"], ["linear_attention"] * 2, ["full_attention", "linear_attention"]]
+)
 @pytest.mark.parametrize("ids", [[7], IDS])
 def test_any_mix_of_layers_and_a_single_token_work(types, ids):
     lift = elevator(small(num_hidden_layers=len(types), layer_types=types), ids)
