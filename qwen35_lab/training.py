@@ -181,9 +181,7 @@ def _postfix(history: History) -> str:
     return f"{accuracy}loss {history.losses[-1]:.3f}"
 
 
-def _write_state(
-    path: Path, model: nn.Module, optimisers: list[Optimizer], recipe: Recipe, history: History
-) -> None:
+def _write_state(path: Path, model: nn.Module, optimisers: list[Optimizer], recipe: Recipe, history: History) -> None:
     """Everything that a run needs to go on, in one file."""
     kept = {
         "model": model.state_dict(),

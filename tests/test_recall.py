@@ -13,9 +13,7 @@ from qwen35_lab.paths import data_path
 from qwen35_lab.recall import task
 
 FOLDER = data_path("recall")
-FRESH = (
-    recall.TEST + 100_000
-)  # batches that neither training, nor the choice of the seed, nor the card has seen
+FRESH = recall.TEST + 100_000  # batches that neither training, nor the choice of the seed, nor the card has seen
 
 
 @st.composite
@@ -213,9 +211,7 @@ def test_the_delta_rule_is_its_memory(qwen):
         attention.remove()
     crowded = recall.Difficulty((4, 4), (12, 12), (4, 4))
     assert accuracy(qwen, crowded, 128) > 0.98
-    hooks = [
-        silence(f"layers.{n}.mixer.erase") for n, kind in enumerate(layers) if kind == "linear_attention"
-    ]
+    hooks = [silence(f"layers.{n}.mixer.erase") for n, kind in enumerate(layers) if kind == "linear_attention"]
     try:
         assert accuracy(qwen, crowded, 128) < 0.85
     finally:
@@ -251,9 +247,7 @@ def test_auto_tokenizer_takes_words_and_gives_them_back():
         assert ids == recall.batch(1, seed).ids[0, :-1].tolist()
         assert tokenizer.decode(ids) == text
     assert tokenizer("cat red.?cat")["input_ids"] == tokenizer("cat red . ? cat")["input_ids"]
-    assert (
-        tokenizer("green<|endoftext|>")["input_ids"][-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
-    )
+    assert tokenizer("green<|endoftext|>")["input_ids"][-1] == tokenizer.eos_token_id == tokenizer.pad_token_id
     assert [tokenizer.decode([n]) for n in range(len(tokenizer))] == list(recall.VOCABULARY)
 
 

@@ -107,9 +107,7 @@ def test_an_interrupted_run_resumes_as_if_nothing_had_been(tmp_path):
     assert [p.name for p in state.parent.iterdir()] == ["state.pt"], "nothing half-written is left"
 
     second = tiny(seed=3)  # whatever it starts from is replaced
-    history = train(
-        second, loss_of(second), Recipe(9, every=4), accuracy_of(second), state=state, progress=False
-    )
+    history = train(second, loss_of(second), Recipe(9, every=4), accuracy_of(second), state=state, progress=False)
     assert torch.equal(weights(second), weights(whole))
     assert (history.ended, history.losses, history.accuracies) == (
         "finished", expected.losses, expected.accuracies,
@@ -132,9 +130,7 @@ def test_a_second_interrupt_stops_at_once_and_python_has_its_handler_back():
 
 def test_it_also_trains_outside_the_main_thread():
     model, done = tiny(), []
-    run = threading.Thread(
-        target=lambda: done.append(train(model, loss_of(model), Recipe(2), progress=False))
-    )
+    run = threading.Thread(target=lambda: done.append(train(model, loss_of(model), Recipe(2), progress=False)))
     run.start()
     run.join()
     assert done[0].ended == "finished"

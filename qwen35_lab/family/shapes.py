@@ -55,9 +55,7 @@ def component(name: str) -> str:
     for part, pattern in COMPONENTS.items():
         if re.search(pattern, name):
             return part
-    raise InputError(
-        f"{name!r} is not the name of a tensor of this family; see the keys of tensor_shapes(config)."
-    )
+    raise InputError(f"{name!r} is not the name of a tensor of this family; see the keys of tensor_shapes(config).")
 
 
 def parameter_count(shapes: Shapes) -> int:
@@ -82,9 +80,7 @@ def _layer(config: Config, kind: str) -> Shapes:
     text = config.text
     mixer = {LINEAR: ("linear_attn.", _deltanet), FULL: ("self_attn.", _attention)}[kind]
     norms = {f"{name}_layernorm.weight": (text.hidden_size,) for name in ("input", "post_attention")}
-    return (
-        norms | _under(mixer[0], mixer[1](config)) | _under("mlp.", _moe(text) if text.is_moe else _ffn(text))
-    )
+    return norms | _under(mixer[0], mixer[1](config)) | _under("mlp.", _moe(text) if text.is_moe else _ffn(text))
 
 
 def _deltanet(config: Config) -> Shapes:
@@ -119,8 +115,7 @@ def _attention(config: Config) -> Shapes:
         "o_proj": text.hidden_size,
     }
     shapes: Shapes = {
-        f"{name}.weight": (size, queries if name == "o_proj" else text.hidden_size)
-        for name, size in rows.items()
+        f"{name}.weight": (size, queries if name == "o_proj" else text.hidden_size) for name, size in rows.items()
     }
     if text.attention_bias:
         shapes |= {f"{name}.bias": (size,) for name, size in rows.items()}
@@ -160,9 +155,7 @@ def _mtp(config: Config) -> Shapes:
     """
     hidden = config.text.hidden_size
     shapes: Shapes = {"fc.weight": (hidden, 2 * hidden)}
-    shapes |= {
-        f"{name}.weight": (hidden,) for name in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm")
-    }
+    shapes |= {f"{name}.weight": (hidden,) for name in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm")}
     for layer in range(config.text.mtp_num_hidden_layers):
         shapes |= _under(f"layers.{layer}.", _layer(config, FULL))
     return shapes

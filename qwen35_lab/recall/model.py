@@ -55,17 +55,13 @@ def config() -> ModelConfig:
     return ModelConfig.from_dict(CONFIG)
 
 
-def write_checkpoint(
-    model: TextModel, folder: str | Path, card: str | None = None, *, overwrite: bool = False
-) -> None:
+def write_checkpoint(model: TextModel, folder: str | Path, card: str | None = None, *, overwrite: bool = False) -> None:
     """Write a folder that `qwen35_lab.load` and transformers' Auto classes load, atomically.
 
     Args:
         card: the text of its README.md, if it shall have one.
     """
-    generation = json.dumps(
-        {"eos_token_id": IDS[END], "pad_token_id": IDS[END], "do_sample": False}, indent=2
-    )
+    generation = json.dumps({"eos_token_id": IDS[END], "pad_token_id": IDS[END], "do_sample": False}, indent=2)
     with tempfile.TemporaryDirectory() as temporary:
         beside = Path(temporary)
         make_tokenizer().save_pretrained(beside)

@@ -21,7 +21,7 @@ def right(x, w, eps):
 
 def with_rsqrt(x, w, eps):
     wide = x.to(torch.float32)
-    return torch.addcmul(wide, wide, w) .mul(torch.rsqrt(wide.pow(2).mean(dim=-1)[..., None] + eps)).type_as(x)
+    return torch.addcmul(wide, wide, w).mul(torch.rsqrt(wide.pow(2).mean(dim=-1)[..., None] + eps)).type_as(x)
 
 
 def with_torch(x, w, eps):
