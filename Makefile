@@ -34,6 +34,7 @@ test: lint
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/python tools/nbnorm.py --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
