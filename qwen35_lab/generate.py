@@ -4,8 +4,8 @@ Greedy by default. The order of the adjustments is transformers': repetition pen
 the presence penalty (OpenAI's and vLLM's: subtracted once from every token already generated) comes with the first.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -42,6 +42,14 @@ class Sampling:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise InputError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Sampling":
+        """From keyword arguments; an unknown one is refused with the names that there are."""
+        names = [f.name for f in fields(cls)]
+        if unknown := [name for name in settings if name not in names]:
+            raise InputError(f"There is no setting {unknown[0]!r}; choose from {', '.join(names)}.")
+        return cls(**settings)
 
     @property
     def heat(self) -> float:

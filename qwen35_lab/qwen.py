@@ -1,6 +1,7 @@
 """The front door: `lab.load(...)` gives a `Qwen`, which holds model, tokenizer and where they came from."""
 
 import difflib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,8 +111,6 @@ class Qwen:
         """Tokens that end an answer: of the generation config, the tokenizer and the config, together."""
         stops = set(self.config.text.eos_token_id)
         if self.folder and (self.folder / "generation_config.json").exists():
-            import json
-
             eos = json.loads((self.folder / "generation_config.json").read_text()).get("eos_token_id")
             stops |= set(eos if isinstance(eos, list) else [eos])
         if self.folder and (self.folder / "tokenizer_config.json").exists():
@@ -135,10 +134,10 @@ class Qwen:
         if isinstance(prompt, str):
             return "".join(self.stream(prompt, max_new_tokens, stop=stop, **sampling))
         if not isinstance(prompt, Tensor) and len(prompt) and all(isinstance(p, str) for p in prompt):
-            return self._generate_texts([str(p) for p in prompt], max_new_tokens, stop, Sampling(**sampling))
+            return self._generate_texts([str(p) for p in prompt], max_new_tokens, stop, Sampling.of(sampling))
         ids = self.encode(prompt)
         steps = decode(
-            self.model, ids, max_new_tokens=max_new_tokens, sampling=Sampling(**sampling), stop_ids=self.stop_ids
+            self.model, ids, max_new_tokens=max_new_tokens, sampling=Sampling.of(sampling), stop_ids=self.stop_ids
         )
         return torch.cat([ids[0, :0], *steps])
 
@@ -151,7 +150,7 @@ class Qwen:
             self.model,
             self.encode(prompt),
             max_new_tokens=max_new_tokens,
-            sampling=Sampling(**sampling),
+            sampling=Sampling.of(sampling),
             stop_ids=self.stop_ids,
         )
         for token in steps:

@@ -93,6 +93,11 @@ def test_settings_out_of_range(setting: str, value: float, recall: lab.Qwen) -> 
         recall.generate(PROMPT, 2, **{setting: value})
 
 
+def test_unknown_settings_are_refused_with_the_names_there_are(recall: lab.Qwen) -> None:
+    with pytest.raises(lab.InputError, match="no setting 'do_sample'; choose from temperature"):
+        recall.generate(PROMPT, 2, do_sample=True)
+
+
 def test_greedy_is_the_default_and_seeds_repeat(recall: lab.Qwen, random: lab.Qwen) -> None:
     assert recall.generate(PROMPT, 1).strip() == "green"
     assert recall.generate(PROMPT, 1, temperature=0).strip() == "green"
