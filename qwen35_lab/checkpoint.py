@@ -144,8 +144,7 @@ def read_model(
                 problems.append(f"{official} has shape {list(tensor.shape)}, expected {list(parameter.shape)}")
                 continue
             size += tensor.numel() * tensor.element_size()
-            kept = torch.promote_types(dtype, torch.float32) if ours.endswith(KEPT_FLOAT32) else dtype
-            _assign(model, ours, tensor.to(device=device, dtype=kept))
+            _assign(model, ours, tensor.to(device=device, dtype=dtype_of(ours, dtype)))
         left = [name for name in tensors if name not in used]
         ignored = [n for n in left if _is_ignored(n, config.text)]
         problems += [f"{n} is not part of this architecture" for n in left if n not in set(ignored)]
@@ -156,6 +155,18 @@ def read_model(
                 "download it again, or check that config.json and the weights belong together."
             )
     return model.eval(), LoadReport(folder, len(used), size, sorted(ignored))
+
+
+def dtype_of(name: str, dtype: torch.dtype) -> torch.dtype:
+    """The dtype of one of our parameters in a model of `dtype`."""
+    return torch.promote_types(dtype, torch.float32) if name.endswith(KEPT_FLOAT32) else dtype
+
+
+def cast(model: TextModel, dtype: torch.dtype) -> TextModel:
+    """Change a model's dtype in place, as loading would; a plain `.to(dtype)` would round the decay too."""
+    for name, parameter in model.named_parameters():
+        parameter.data = parameter.data.to(dtype_of(name, dtype))
+    return model
 
 
 def write_model(

@@ -56,7 +56,10 @@ def _add_recall(models: argparse._SubParsersAction) -> None:
 
 
 def _seeds(words: str) -> list[int]:
-    return [int(word) for word in words.split(",")]
+    try:
+        return [int(word) for word in words.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{words!r} is not a list of whole numbers such as 0,1,2") from None
 
 
 def _train_recall(options: argparse.Namespace) -> int:
@@ -68,6 +71,8 @@ def _train_recall(options: argparse.Namespace) -> int:
     out: Path = options.out
     if out.exists() and not options.overwrite:
         raise CheckpointError(f"{out} exists; choose another folder with --out, or pass --overwrite.")
+    if not (0 < options.target <= 1 or options.target == math.inf):
+        raise InputError(f"--target is {options.target:g}; pass an accuracy between 0 and 1, such as 0.99.")
     if options.threads < 1:
         raise InputError(f"--threads is {options.threads}; pass 1 or more.")
     torch.set_num_threads(options.threads)
@@ -80,6 +85,7 @@ def _train_recall(options: argparse.Namespace) -> int:
         if history.ended == "interrupted":
             print(f"Kept in {states}; the same command goes on from there.", file=sys.stderr)
             return 130
+        print("Asking it about fresh texts …", flush=True)
         runs.append(examined(seed, qwen, history))
         print(f"seed {seed}: {runs[-1].test!r} in fresh texts")
     best = publish(runs, recipe, out, overwrite=options.overwrite)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from . import trace as tracing
-from .checkpoint import LoadReport, read_model, write_model
+from .checkpoint import LoadReport, cast, read_model, write_model
 from .config import ModelConfig
 from .errors import CheckpointError, InputError
-from .family import load_config
+from .family import OFFICIAL, load_config
 from .generate import Sampling, TextStream, decode
 from .hub import download
 from .model import TextModel, taps
@@ -225,6 +225,7 @@ def load(
     Raises:
         CheckpointError: nothing by that name, or a checkpoint that is damaged or incomplete.
         ConfigError: a checkpoint of another family.
+        InputError: a dtype or a device that is not there.
     """
     folder, revision = _find(name, revision)
     config = ModelConfig.from_file(folder)
@@ -247,7 +248,7 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
         parsed = ModelConfig.from_dict(config)
     else:
         parsed = ModelConfig.from_file(config) if Path(config).exists() else load_config(str(config))
-    model = initialise(TextModel(parsed.text), seed).to(device=_device(device), dtype=_dtype(dtype)).eval()
+    model = cast(initialise(TextModel(parsed.text), seed), _dtype(dtype) or torch.float32).to(_device(device)).eval()
     label = config if isinstance(config, str) else "random weights"
     return Qwen(model, parsed, _provenance(model, "RANDOM", label, None))
 
@@ -259,8 +260,9 @@ def save(qwen: Qwen, folder: str | Path, *, overwrite: bool = False) -> Path:
 
 def _find(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, str | None]:
     """A checkpoint's folder on this machine, downloaded if need be, and the commit it is of."""
-    path = Path(name)
-    text = os.fspath(name)
+    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
+        raise CheckpointError(f"{name!r} names no checkpoint; pass a shipped name, a folder or a Hub id.")
+    path, text = Path(name), os.fspath(name)
     if path.is_dir():
         return path.resolve(), revision
     shipped = sorted(p.parent.name for p in data_path().glob("*/model.safetensors"))
@@ -270,12 +272,11 @@ def _find(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, str
         raise CheckpointError(f"{path} is a file; pass the folder that holds config.json and the weights.")
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
         return download(text, revision)
-    near = difflib.get_close_matches(text, shipped, n=1)
-    hint = (
-        f"did you mean {near[0]!r}?"
-        if near
-        else f"pass a folder, a Hub id such as Qwen/Qwen3.5-0.8B, or one of {shipped}."
-    )
+    known = {n.casefold(): n for n in shipped} | {n.casefold(): f"Qwen/{n}" for n in OFFICIAL}
+    near = difflib.get_close_matches(text.casefold(), known, n=1)
+    hint = f"pass a folder, a Hub id such as Qwen/{OFFICIAL[0]}, or one of {shipped}."
+    if near:
+        hint = f"did you mean {known[near[0]]!r}?"
     raise CheckpointError(f"There is no folder and no shipped model {text!r}; {hint}")
 
 

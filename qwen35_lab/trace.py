@@ -65,7 +65,7 @@ def record(model: nn.Module, patterns: Iterable[str]) -> Iterator[dict[str, list
         matches = [n for n, t in found.items() if fnmatchcase(n, pattern) and not (t.lazy and pattern.endswith("*"))]
         if not matches:
             near = difflib.get_close_matches(pattern, found, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "list the names with lab.tap_names(model)."
+            hint = f"did you mean {near[0]!r}?" if near else "list them with lab.taps(model)."
             raise InputError(f"No tap of this model matches {pattern!r}; {hint}")
         chosen |= dict.fromkeys(matches)
     values: dict[str, list[Tensor]] = {}

@@ -287,6 +287,8 @@ def test_names_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     for name, message in {
         "recal": "did you mean 'recall'",
+        "qwen3.5-0.8b": "did you mean 'Qwen/Qwen3.5-0.8B'",
+        "": "names no checkpoint",
         "nothing-like-it": "Hub id such as Qwen",
         "./no/such/folder": "There is no folder",
         str(tmp_path / "missing"): "There is no folder",
@@ -392,6 +394,9 @@ def test_from_config_is_seeded_and_remembers(tmp_path: Path) -> None:
             half_lives += (-torch.log(torch.tensor(2.0)) / g).flatten().tolist()
     assert all(16 <= h <= 256 for h in half_lives), half_lives
     assert a.provenance.kind == "RANDOM"
+    half = lab.from_config({"model_type": "qwen3_5_text", **DENSE}, dtype="bfloat16").model
+    float32 = {n.split("mixer.")[1] for n, p in half.named_parameters() if p.dtype == torch.float32}
+    assert float32 == {"A_log", "norm.weight"}
     with pytest.raises(lab.CheckpointError, match="no tokenizer"):
         a.generate("text")
     with safe_open(lab.save(a, tmp_path / "saved") / "model.safetensors", "pt") as file:
