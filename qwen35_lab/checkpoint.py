@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ MOE = (
 )
 PREFIXES = ("model.language_model.", "model.")  # multimodal checkpoints, text-only ones
 IGNORED = (r"mtp\..*", r"model\.visual\..*")  # parts of the architecture this model does not have
+OLDER_SPELLINGS = ("torch_dtype", "rope_theta", "partial_rotary_factor", "rope_scaling", "full_attention_interval")
 KEPT_FLOAT32 = (".mixer.A_log", ".mixer.norm.weight")  # as in the official files; rounding them ruins the decay
 
 
@@ -190,7 +191,10 @@ def write_model(
     shards = _shards(tensors, max_shard_bytes)
     with write_folder(folder, overwrite=overwrite) as beside:
         for file, part in shards.items():
-            save_file(part, beside / file, metadata={"format": "pt"})
+            try:
+                save_file(part, beside / file, metadata={"format": "pt"})
+            except SafetensorError as error:  # it wraps the operating system's errors
+                raise OSError(str(error)) from error
             (beside / file).chmod(0o644)  # safetensors makes it readable by its owner alone
         if len(shards) > 1:
             weight_map = {name: file for file, part in shards.items() for name in part}
@@ -204,13 +208,29 @@ def write_model(
 
 
 def text_only(config: ModelConfig, dtype: str) -> dict[str, Any]:
-    """The `config.json` of the language model alone."""
-    kind = "Qwen3_5Moe" if config.text.is_moe else "Qwen3_5"
+    """The `config.json` of the language model alone: the file's own words, and over them what the model has."""
+    text, rope = config.text, config.text.rope
+    renamed = {"output_gate": "output_gate_type", "state_dtype": "mamba_ssm_dtype", "rope": "rope_parameters"}
+    raw = {k: v for k, v in (config.raw.get("text_config") or config.raw).items() if k not in OLDER_SPELLINGS}
+    known = {renamed.get(f.name, f.name): getattr(text, f.name) for f in fields(text)}
+    known = {name: value for name, value in known.items() if value or name in raw}  # a dense model has no experts
+    yarn = ("factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "truncate")
+    known["rope_parameters"] = {
+        "rope_type": rope.type,
+        "rope_theta": rope.theta,
+        "partial_rotary_factor": rope.partial_rotary_factor,
+        "mrope_section": list(rope.mrope_section),
+        "mrope_interleaved": True,
+    } | {name: getattr(rope, name) for name in yarn if rope.type == "yarn" and getattr(rope, name) is not None}
+    eos = list(text.eos_token_id)
+    kind = "Qwen3_5Moe" if text.is_moe else "Qwen3_5"
     return {
-        **(config.raw.get("text_config") or config.raw),
+        **raw,
+        **known,
+        "layer_types": list(text.layer_types),
+        "eos_token_id": eos[0] if len(eos) == 1 else eos or None,
         "architectures": [f"{kind}ForCausalLM"],
-        "model_type": "qwen3_5_moe_text" if config.text.is_moe else "qwen3_5_text",
-        "tie_word_embeddings": config.text.tie_word_embeddings,
+        "model_type": "qwen3_5_moe_text" if text.is_moe else "qwen3_5_text",
         "dtype": dtype,
     }
 

@@ -66,20 +66,22 @@ def _train_recall(options: argparse.Namespace) -> int:
     import torch
 
     from .recall.publish import examined, publish
-    from .recall.train import RECIPE, train_recall
+    from .recall.train import MOST_SEEDS, RECIPE, train_recall
 
-    out: Path = options.out
+    out: Path = options.out.resolve()
     if out.exists() and not options.overwrite:
         raise CheckpointError(f"{out} exists; choose another folder with --out, or pass --overwrite.")
     if not (0 < options.target <= 1 or options.target == math.inf):
         raise InputError(f"--target is {options.target:g}; pass an accuracy between 0 and 1, such as 0.99.")
+    if not all(0 <= seed < MOST_SEEDS for seed in options.seeds):
+        raise InputError(f"--seeds is {options.seeds}; pass whole numbers between 0 and {MOST_SEEDS - 1}.")
     if options.threads < 1:
         raise InputError(f"--threads is {options.threads}; pass 1 or more.")
     torch.set_num_threads(options.threads)
     recipe = replace(RECIPE, steps=options.steps, target=options.target)
     states = out.with_name(out.name + "-training")
     runs = []
-    for seed in options.seeds:
+    for seed in dict.fromkeys(options.seeds):
         qwen, history = train_recall(seed, recipe, state=states / f"seed-{seed}.pt")
         print(f"seed {seed}: {history!r}")
         if history.ended == "interrupted":

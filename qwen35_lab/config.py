@@ -115,6 +115,8 @@ class ModelConfig:
                 f"The field `model_type` is {model_type!r}, which is not of the Qwen3.5 family; "
                 f"load a checkpoint whose `model_type` is one of {', '.join(MODEL_TYPES)}."
             )
+        if raw.get("quantization_config"):
+            raise get.error("quantization_config", "is set, but only unquantised weights are read")
         nested = raw.get("text_config")
         if nested is None and not model_type.endswith("_text"):
             raise get.error("text_config", f"is missing from a {model_type} config")
@@ -182,12 +184,15 @@ def _parse_text(get: Reader, *, moe: bool, tied: bool) -> TextConfig:
         raise get.error(
             "num_experts_per_tok", f"is {values['num_experts_per_tok']}, more than the {values['num_experts']} experts"
         )
+    rope = _parse_rope(get, values["max_position_embeddings"])
+    if (rotated := int(values["head_dim"] * rope.partial_rotary_factor)) % 2 and rotated == values["head_dim"]:
+        raise get.error("head_dim", f"is {rotated}, but features are rotated in pairs")
     gate = get.choice("output_gate_type", "silu", ("silu", "swish", "sigmoid"))
     return TextConfig(
         **values,
         output_gate="silu" if gate == "swish" else gate,
         state_dtype=get.choice("mamba_ssm_dtype", "float32", ("float32", "bfloat16", "float16", "float64")),
-        rms_norm_eps=get.number("rms_norm_eps", 1e-6),
+        rms_norm_eps=get.number("rms_norm_eps", 1e-6, positive=True),
         attention_bias=get.flag("attention_bias", False),
         tie_word_embeddings=tied,
         mtp_num_hidden_layers=get.size("mtp_num_hidden_layers", 0, least=0),
@@ -195,7 +200,7 @@ def _parse_text(get: Reader, *, moe: bool, tied: bool) -> TextConfig:
         pad_token_id=get.token("pad_token_id"),
         initializer_range=get.number("initializer_range", 0.02),
         dtype=get.name("dtype") or get.name("torch_dtype"),
-        rope=_parse_rope(get, values["max_position_embeddings"]),
+        rope=rope,
     )
 
 
@@ -245,6 +250,11 @@ def _parse_rope(get: Reader, max_positions: int) -> RopeConfig:
         mrope_section=(section[0], section[1], section[2]),
         type=kind,
     )
+    if min(common.mrope_section) < 0:
+        raise rope.error("mrope_section", f"is {section!r}; its counts cannot be negative")
+    for name in ("mscale", "mscale_all_dim"):
+        if rope.raw.get(name) is not None:
+            raise rope.error(name, "is set, but this family's YaRN has no such term")
     if not 0 <= common.partial_rotary_factor <= 1:
         raise rope.error("partial_rotary_factor", f"is {common.partial_rotary_factor}, not between 0 and 1")
     if kind == "default":

@@ -15,13 +15,16 @@ def write_folder(folder: str | Path, *, overwrite: bool = False) -> Iterator[Pat
     """Yields an empty folder beside `folder`; if the block succeeds it takes `folder`'s place, else it is removed.
 
     Raises:
-        CheckpointError: `folder` exists and may not be overwritten, or writing failed (disk full, no permission).
+        CheckpointError: `folder` exists and may not be overwritten, or holds something else than a checkpoint, or
+            writing failed (disk full, no permission).
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     if folder.exists() and not overwrite:
         raise CheckpointError(f"{folder} exists; choose another folder or pass overwrite=True.")
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file, not a folder; choose another name.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").exists():
+        raise CheckpointError(f"{folder} is not a checkpoint and is not replaced; choose another folder.")
     beside = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -31,12 +34,12 @@ def write_folder(folder: str | Path, *, overwrite: bool = False) -> Iterator[Pat
         for path in beside.iterdir():
             path.chmod(0o644)
         old = beside.with_name(beside.name + ".old")
-        if folder.exists():
-            folder.rename(old)
         try:
+            if folder.exists():
+                folder.rename(old)
             os.replace(beside, folder)
         except BaseException:
-            if old.exists():
+            if old.exists() and not folder.exists():
                 old.rename(folder)
             raise
         shutil.rmtree(old, ignore_errors=True)

@@ -35,13 +35,21 @@ class Sampling:
             ("top_k", 1, float("inf")),
             ("top_p", 0, 1),
             ("min_p", 0, 1),
-            ("repetition_penalty", 1e-6, float("inf")),
-            ("presence_penalty", float("-inf"), float("inf")),
+            ("repetition_penalty", 1e-6, 1e6),
+            ("presence_penalty", -1e6, 1e6),
         )
         for name, low, high in limits:
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise InputError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise InputError(f"{name} is {value!r}; pass a number between {low:g} and {high:g}.")
+        for name, least, most in (("top_k", 1, 2**62), ("seed", 0, 2**63 - 1)):
+            value = getattr(self, name)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most
+            ):
+                raise InputError(f"{name} is {value!r}; pass a whole number, {least} or more.")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Sampling":
@@ -55,7 +63,7 @@ class Sampling:
     def heat(self) -> float:
         """The temperature in force: 0 means greedy."""
         if self.temperature is not None:
-            return self.temperature
+            return self.temperature if self.temperature > 1e-6 else 0.0  # colder ones would overflow, and are greedy
         return 0.0 if (self.top_k, self.top_p, self.min_p) == (None, None, None) else 1.0
 
     def adjust(self, logits: Tensor, seen: Tensor, generated: Tensor) -> Tensor:
@@ -125,6 +133,10 @@ def decode(
         stop_ids: a row that has met one repeats it until the others are done.
     """
     check_length(model, input_ids.shape[1], max_new_tokens)
+    if attention_mask is not None and not bool(attention_mask[:, -1].all()):
+        raise InputError("A row ends in padding; generation goes on from the last token, so pad on the left.")
+    if not max_new_tokens:
+        return
     sampling = sampling or Sampling()
     device = input_ids.device
     generator = None
@@ -136,11 +148,10 @@ def decode(
     done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
     cache = model.new_cache()
     logits = input_ids.new_empty(0)
-    if max_new_tokens:
-        for start in range(0, input_ids.shape[1], PREFILL_TOKENS):
-            piece = slice(start, start + PREFILL_TOKENS)
-            ids, where = input_ids[:, piece], positions[:, piece]
-            logits = model(ids, mask[:, : start + ids.shape[1]], where, cache, logits_to_keep=1).logits[:, -1]
+    for start in range(0, input_ids.shape[1], PREFILL_TOKENS):
+        piece = slice(start, start + PREFILL_TOKENS)
+        ids, where = input_ids[:, piece], positions[:, piece]
+        logits = model(ids, mask[:, : start + ids.shape[1]], where, cache, logits_to_keep=1).logits[:, -1]
     position = positions[:, -1:]
     generated = torch.zeros(input_ids.shape[0], model.config.vocab_size, dtype=torch.bool, device=device)
     seen = torch.zeros_like(generated)
@@ -168,6 +179,8 @@ class TextStream:
 
     def __init__(self, tokenizer: Any, stop: Sequence[str] = ()):
         self.tokenizer, self.stop = tokenizer, tuple(stop)
+        if not all(isinstance(s, str) and s for s in self.stop):
+            raise InputError(f"stop is {self.stop!r}; pass strings of at least one character.")
         self.ids: list[int] = []
         self.sent = 0  # characters
         self.finished = False  # a stop string was met

@@ -18,7 +18,6 @@ def download(repo: str, revision: str | None = None) -> tuple[Path, str]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
@@ -40,8 +39,13 @@ def download(repo: str, revision: str | None = None) -> tuple[Path, str]:
             f"{repo}{at} is not in the local cache and the Hub cannot be reached; connect to the internet, or pass "
             "the folder of a copy."
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except Exception as error:  # whatever the client's transport raises when a connection drops
         raise CheckpointError(
             f"{repo}{at} could not be downloaded ({error}); try again, finished files are kept."
         ) from error
+    if not any(folder.glob("*.safetensors")):
+        raise CheckpointError(
+            f"{repo}{at} is not completely in the local cache ({folder} has no weights); connect to the internet and "
+            "load it again."
+        )
     return folder, folder.name

@@ -3,7 +3,9 @@
 import difflib
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +31,7 @@ SIDE_FILES = (
     "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
     "video_preprocessor_config.json", "README.md", "LICENSE",
 )  # fmt: skip
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 Prompt = str | Sequence[str] | Sequence[int] | Tensor
 
 
@@ -80,15 +83,25 @@ class Qwen:
             raise CheckpointError(f"{where} no tokenizer; pass token ids instead of text.")
         from transformers import AutoTokenizer  # slow to import, so only when it is needed
 
-        return AutoTokenizer.from_pretrained(self.folder)
+        try:
+            return AutoTokenizer.from_pretrained(self.folder)
+        except Exception as error:  # a file that is missing, cut off or of another kind shows itself in many ways
+            reason = str(error).strip().split("\n")[0]
+            raise CheckpointError(
+                f"The tokenizer of {self.folder} cannot be read ({reason}); download it again, or pass token ids."
+            ) from error
 
     def encode(self, prompt: Prompt) -> Tensor:
         """One prompt, text or ids, as ids [1, token] on the model's device."""
         if isinstance(prompt, str):
             ids = self.tokenizer(prompt)["input_ids"]
             self._refuse_unknown_words(prompt, ids)
+        elif isinstance(prompt, Mapping):  # what a tokenizer returns
+            return self.encode(prompt.get("input_ids", ()))
         else:
-            ids = prompt.tolist() if isinstance(prompt, Tensor) else list(prompt)
+            to_list = getattr(prompt, "tolist", None)  # of a tensor or an array
+            ids = to_list() if to_list else list(prompt)
+            ids = ids if isinstance(ids, list) else [ids]
             ids = ids[0] if len(ids) == 1 and isinstance(ids[0], list) else ids
         if not ids:
             raise InputError("The prompt is empty; pass at least one token.")
@@ -110,10 +123,13 @@ class Qwen:
     def stop_ids(self) -> tuple[int, ...]:
         """Tokens that end an answer: of the generation config, the tokenizer and the config, together."""
         stops = set(self.config.text.eos_token_id)
-        if self.folder and (self.folder / "generation_config.json").exists():
-            eos = json.loads((self.folder / "generation_config.json").read_text()).get("eos_token_id")
+        if self.folder and (path := self.folder / "generation_config.json").exists():
+            try:
+                eos = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+            except (ValueError, AttributeError, OSError) as error:
+                raise CheckpointError(f"{path} is damaged; delete it or download it again.") from error
             stops |= set(eos if isinstance(eos, list) else [eos])
-        if self.folder and (self.folder / "tokenizer_config.json").exists():
+        with suppress(CheckpointError):  # ids can be generated without a tokenizer
             stops.add(self.tokenizer.eos_token_id)
         return tuple(sorted(n for n in stops if isinstance(n, int)))
 
@@ -133,8 +149,10 @@ class Qwen:
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
         if isinstance(prompt, str):
             return "".join(self.stream(prompt, max_new_tokens, stop=stop, **sampling))
-        if not isinstance(prompt, Tensor) and len(prompt) and all(isinstance(p, str) for p in prompt):
+        if isinstance(prompt, list | tuple) and prompt and all(isinstance(p, str) for p in prompt):
             return self._generate_texts([str(p) for p in prompt], max_new_tokens, stop, Sampling.of(sampling))
+        if stop:
+            raise InputError("Stop strings end a text, and the prompt is token ids; pass a text, or leave out stop.")
         ids = self.encode(prompt)
         steps = decode(
             self.model, ids, max_new_tokens=max_new_tokens, sampling=Sampling.of(sampling), stop_ids=self.stop_ids
@@ -184,9 +202,10 @@ class Qwen:
                 break
         return ["".join(p) + t.close() for p, t in zip(pieces, texts, strict=True)]
 
-    def trace(self, prompt: Prompt, record: Iterable[str] = ("*",)) -> tracing.Trace:
+    def trace(self, prompt: Prompt, record: str | Iterable[str] = "*") -> tracing.Trace:
         """One forward pass over a prompt, keeping the values of the taps that match `record` (globs)."""
         ids = self.encode(prompt)
+        record = (record,) if isinstance(record, str) else record
         with tracing.record(self.model, record) as values, torch.inference_mode():
             self.model(ids)
         axes = {name: tap.axes for name, tap in taps(self.model)}
@@ -204,8 +223,12 @@ class Qwen:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write a checkpoint that transformers' Auto classes load, atomically."""
         folder = Path(folder)
-        side = tuple(p for name in SIDE_FILES if self.folder and (p := self.folder / name).exists())
-        write_model(self.model, self.config, folder, side, overwrite=overwrite)
+        with tempfile.TemporaryDirectory() as temporary:
+            if self.folder is None and "tokenizer" in self.__dict__:  # a model that was trained here
+                self.tokenizer.save_pretrained(temporary)
+            source = self.folder or Path(temporary)
+            side = tuple(p for name in SIDE_FILES if (p := source / name).exists())
+            write_model(self.model, self.config, folder, side, overwrite=overwrite)
         return folder
 
 
@@ -263,9 +286,11 @@ def _find(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, str
     if not isinstance(name, str | os.PathLike) or not os.fspath(name):
         raise CheckpointError(f"{name!r} names no checkpoint; pass a shipped name, a folder or a Hub id.")
     path, text = Path(name), os.fspath(name)
-    if path.is_dir():
-        return path.resolve(), revision
     shipped = sorted(p.parent.name for p in data_path().glob("*/model.safetensors"))
+    if revision and (path.exists() or text in shipped):
+        raise InputError(f"A revision is of a Hub repository, and {text!r} is on this machine; leave out revision.")
+    if path.is_dir():
+        return path.resolve(), None
     if text in shipped:
         return data_path(text), None
     if path.is_file():
@@ -286,12 +311,11 @@ def _provenance(model: TextModel, kind: str, name: str, revision: str | None) ->
 
 
 def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:
-    found = getattr(torch, name, None) if isinstance(name, str) else name
-    if (found is not None and not (isinstance(found, torch.dtype) and found.is_floating_point)) or (
-        name and found is None
-    ):
-        raise InputError(f"dtype {name!r} is not known; use float32, bfloat16, float16 or float64.")
-    return found
+    if name is None or name in DTYPES.values():
+        return name  # type: ignore[return-value]
+    if name not in DTYPES:
+        raise InputError(f"dtype {name!r} is not known; use {', '.join(DTYPES)}.")
+    return DTYPES[name]  # type: ignore[index]
 
 
 def _device(name: str | torch.device) -> torch.device:
@@ -299,7 +323,7 @@ def _device(name: str | torch.device) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=device).sum().item()  # "meta" is a device without data
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise InputError(f"device {str(name)!r} is not available here; use 'cpu' or 'auto'.") from error
     return device

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -401,3 +402,54 @@ def test_from_config_is_seeded_and_remembers(tmp_path: Path) -> None:
         a.generate("text")
     with safe_open(lab.save(a, tmp_path / "saved") / "model.safetensors", "pt") as file:
         assert "model.embed_tokens.weight" in file.keys()  # noqa: SIM118
+
+
+def test_overwriting_replaces_checkpoints_only_and_follows_links(tmp_path: Path) -> None:
+    qwen = lab.from_config({"model_type": "qwen3_5_text", **DENSE})
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(lab.CheckpointError, match="not a checkpoint and is not replaced"):
+        lab.save(qwen, mine, overwrite=True)
+    assert (mine / "thesis.txt").read_text() == "years of work"
+    lab.save(qwen, tmp_path / "real")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    lab.save(qwen, tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real" / "config.json").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "mine", "real"]
+
+
+def test_a_config_changed_in_memory_is_the_one_that_is_written(tmp_path: Path) -> None:
+    whole = lab.load_config("Qwen3.5-0.8B")
+    text = lab.ModelConfig.from_dict({"model_type": "qwen3_5_text", **DENSE}).text
+    for n, config in enumerate([replace(whole, text=text), lab.ModelConfig("qwen3_5_text", text)]):
+        qwen = lab.from_config(config)
+        saved = lab.save(qwen, tmp_path / str(n))
+        assert torch.equal(logits(lab.load(saved).model), logits(qwen.model))
+        back = T.AutoModelForCausalLM.from_pretrained(saved).eval()
+        torch.testing.assert_close(logits(back), logits(qwen.model), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "tokenizer_config.json", "generation_config.json"])
+def test_half_downloaded_side_files(file: str, tmp_path: Path) -> None:
+    folder = lab.save(lab.load("recall"), tmp_path / "copy")
+    (folder / file).write_text((folder / file).read_text()[:40])
+    with pytest.raises(lab.CheckpointError, match=r"cannot be read|is damaged"):
+        lab.load(folder).generate("cat red . ? cat", 2)
+    if file == "tokenizer.json":
+        assert len(lab.load(folder).generate([2, 18], 1)) == 1, "ids need no tokenizer"
+
+
+def test_a_revision_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    _, folder = written("dense", tmp_path / "ckpt")
+    for name in (folder, "recall"):
+        with pytest.raises(lab.InputError, match="leave out revision"):
+            lab.load(name, revision="v9.9")
+
+
+def test_quantised_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
+    _, folder = written("dense", tmp_path / "ckpt")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "fp8"}}))
+    with pytest.raises(lab.ConfigError, match="quantization_config"):
+        lab.load(folder)

@@ -225,3 +225,34 @@ def test_stop_strings_end_generation(recall: lab.Qwen) -> None:
     text = recall.generate(PROMPT, 12)
     assert recall.generate(PROMPT, 12, stop=text[:3]) == ""
     assert recall.generate([PROMPT], 12, stop=[text[:3]]) == [""]
+
+
+def test_prompts_as_a_tokenizer_or_numpy_gives_them(recall: lab.Qwen) -> None:
+    ids = recall.encode(PROMPT)[0]
+    for prompt in (recall.tokenizer(PROMPT), ids.numpy(), ids.tolist(), ids[None]):
+        assert recall.generate(prompt, 1).tolist() == recall.generate(ids, 1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stop": ""}, "at least one character"), ({"top_k": 2.5}, "top_k"), ({"temperature": "0.7"}, "temperature"),
+        ({"seed": 1.5, "top_k": 3}, "seed"), ({"seed": 2**70, "top_k": 3}, "seed"),
+        ({"presence_penalty": float("inf")}, "presence_penalty"),
+    ],
+)  # fmt: skip
+def test_settings_of_the_wrong_kind(settings: dict, message: str, recall: lab.Qwen) -> None:
+    with pytest.raises(lab.InputError, match=message):
+        recall.generate(PROMPT, 2, **settings)
+
+
+def test_stop_strings_need_a_text_and_padding_stands_on_the_left(recall: lab.Qwen) -> None:
+    with pytest.raises(lab.InputError, match="Stop strings end a text"):
+        recall.generate(recall.encode(PROMPT), 2, stop=".")
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    with pytest.raises(lab.InputError, match="pad on the left"):
+        list(decode(recall.model, torch.zeros(2, 3, dtype=torch.long), mask, max_new_tokens=2))
+
+
+def test_a_temperature_near_zero_is_greedy(recall: lab.Qwen) -> None:
+    assert recall.generate(PROMPT, 2, temperature=1e-40) == recall.generate(PROMPT, 2)

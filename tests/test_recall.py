@@ -186,9 +186,9 @@ def test_it_is_as_good_as_its_card_says(qwen):
 
 
 def test_the_card_says_that_it_is_ours_and_how_it_was_made():
-    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    card = " ".join((FOLDER / "README.md").read_text(encoding="utf-8").split())
     assert "not an official" in card and "qwen35-lab train recall --seeds" in card
-    succeeded, of = map(int, re.findall(r"(\d+)\s+of\s+(\d+)\s+seeds\s+reach", card)[0])
+    succeeded, of = map(int, re.findall(r"(\d+) of (\d+) seeds reach", card)[0])
     assert of >= 3 and succeeded == of
 
 

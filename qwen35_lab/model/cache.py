@@ -79,10 +79,18 @@ class Cache:
     """One memory per layer, `cache.layers[n]`, and the number of tokens seen, `cache.length` (padding included)."""
 
     def __init__(self, config: TextConfig):
+        self.config = config
         self.length = 0
         self.layers: list[AttentionMemory | DeltaNetMemory] = [
             DeltaNetMemory() if kind == LINEAR else AttentionMemory() for kind in config.layer_types
         ]
+
+    @property
+    def batch(self) -> int | None:
+        """Rows of what is remembered; None while it is empty."""
+        first = self.layers[0]
+        held = first.state if isinstance(first, DeltaNetMemory) else first.k_buffer
+        return None if held is None else held.shape[0]
 
     def snapshot(self) -> Snapshot:
         """Remember this moment; costs no copy."""

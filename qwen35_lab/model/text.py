@@ -64,25 +64,39 @@ class TextModel(nn.Module):
             InputError: a shape, an id or a mask that does not fit.
         """
         past = cache.length if cache else 0
-        real = self._check(input_ids, attention_mask, past)
+        real = self._check(input_ids, attention_mask, cache)
         B, T = input_ids.shape
         device = input_ids.device
         if position_ids is None:
             position_ids = torch.arange(past, past + T, device=device)[None]
-        positions = position_ids if position_ids.ndim == 3 else position_ids[None]
-        positions = positions.expand(3, B, T)
+        if position_ids.shape[-1] != T or position_ids.ndim not in (2, 3) or position_ids.shape[:-2] not in ((), (3,)):
+            raise InputError(
+                f"position_ids has shape {tuple(position_ids.shape)}; pass [batch, {T}] or [3, batch, {T}]."
+            )
+        if logits_to_keep < 0:
+            raise InputError(
+                f"logits_to_keep is {logits_to_keep}; pass 0 for all tokens, or how many of the last ones."
+            )
+        positions = (position_ids if position_ids.ndim == 3 else position_ids[None]).expand(3, B, T)
 
         x = self.embed(self.embed_tokens(input_ids))
         rotary = rotary_angles(positions, self.config.head_dim, self.config.rope, x.dtype)
         mask = attention_mask_for(real, T, past, device)
         real_now = None if real is None or bool(real[:, past:].all()) else real[:, past:]
         memories = cache.layers if cache else [None] * len(self.layers)
-        for layer, memory in zip(self.layers, memories, strict=True):
-            x = layer(x, rotary, mask, real_now, memory)
-        if cache is not None:
+        before = cache.snapshot() if cache else None
+        try:
+            for layer, memory in zip(self.layers, memories, strict=True):
+                x = layer(x, rotary, mask, real_now, memory)
+            hidden = self.final(self.norm(x))
+            logits = self.logits(self.head(hidden[:, -logits_to_keep:]))
+        except BaseException:  # an interrupt, or a hook that raises: half of the layers have read these tokens
+            if cache and before:
+                cache.restore(before)
+            raise
+        if cache:
             cache.length += T
-        hidden = self.final(self.norm(x))
-        return Output(self.logits(self.head(hidden[:, -logits_to_keep:])), hidden, cache)
+        return Output(logits, hidden, cache)
 
     def head(self, hidden: Tensor) -> Tensor:
         """[..., hidden] -> [..., vocabulary]"""
@@ -91,7 +105,7 @@ class TextModel(nn.Module):
     def new_cache(self) -> Cache:
         return Cache(self.config)
 
-    def _check(self, input_ids: Tensor, attention_mask: Tensor | None, past: int) -> Tensor | None:
+    def _check(self, input_ids: Tensor, attention_mask: Tensor | None, cache: Cache | None) -> Tensor | None:
         """Validate the inputs; returns the mask as bool [batch, past + token], or None if nothing is padding."""
         if input_ids.ndim != 2 or input_ids.numel() == 0:
             raise InputError(
@@ -106,9 +120,15 @@ class TextModel(nn.Module):
                 f"Token id {wrong} is outside the vocabulary of {self.config.vocab_size}; "
                 "tokenize with this checkpoint's own tokenizer."
             )
+        if cache and cache.config != self.config:
+            raise InputError("The cache belongs to another model; make one with model.new_cache().")
+        if cache and cache.batch not in (None, input_ids.shape[0]):
+            raise InputError(
+                f"The cache holds {cache.batch} rows, but input_ids have {input_ids.shape[0]}; pass as many as before."
+            )
         if attention_mask is None:
             return None
-        expected = (input_ids.shape[0], past + input_ids.shape[1])
+        expected = (input_ids.shape[0], (cache.length if cache else 0) + input_ids.shape[1])
         if tuple(attention_mask.shape) != expected:
             raise InputError(
                 f"attention_mask has shape {tuple(attention_mask.shape)}, but past and new tokens are {expected}; "

@@ -53,8 +53,8 @@ pipeline_tag: text-generation
 
 A small model of the Qwen3.5 architecture, trained to recall what was written last under a key. It has
 {sum(p.numel() for p in best.model.parameters()):,} parameters in three Gated DeltaNet layers and one
-of gated attention. It was trained from scratch with Qwen3.5 Lab, an independent project. It is **not an
-official Qwen model**, and nothing in it comes from one.
+of gated attention, trained from scratch with Qwen3.5 Lab, an independent project.
+It is **not an official Qwen model**, and nothing in it comes from one.
 
 ## The task
 

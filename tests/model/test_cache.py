@@ -8,6 +8,7 @@ from model.strategies import configs
 from reference import memories, ours_like, reference_model
 
 from qwen35_lab.config import ModelConfig
+from qwen35_lab.errors import InputError
 from qwen35_lab.model import TextModel
 from qwen35_lab.model.init import initialise
 
@@ -73,3 +74,40 @@ def test_gradients_flow_through_a_cache() -> None:
     model(ids[:, :11], cache=cache)
     parts = torch.autograd.grad(model(ids[:, 11:], cache=cache).logits[:, -1].sum(), list(model.parameters()))
     torch.testing.assert_close(parts, whole, atol=1e-10, rtol=1e-10)
+
+
+def test_an_interrupted_forward_leaves_the_cache_as_it_was() -> None:
+    """A stop button, or a hook that raises: the same tokens can be given again."""
+    model = initialise(TextModel(ModelConfig.from_dict(CONFIG).text), seed=2)
+    ids = torch.arange(12)[None]
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with torch.no_grad():
+        cache = model.new_cache()
+        model(ids[:, :7], cache=cache)
+        for module in (model.layers[2].ffn, model.layers[3].mixer.o_proj, model.norm):
+            handle = module.register_forward_pre_hook(stop)
+            with pytest.raises(KeyboardInterrupt):
+                model(ids[:, 7:], cache=cache)
+            handle.remove()
+            assert cache.length == 7
+        again = model(ids[:, 7:], cache=cache).logits
+        fresh = model.new_cache()
+        model(ids[:, :7], cache=fresh)
+        assert torch.equal(again, model(ids[:, 7:], cache=fresh).logits)
+
+
+def test_a_cache_that_does_not_fit_is_refused() -> None:
+    model = initialise(TextModel(ModelConfig.from_dict(CONFIG).text))
+    other = TextModel(ModelConfig.from_dict(CONFIG | {"num_hidden_layers": 8}).text)
+    cache = model.new_cache()
+    with torch.no_grad():
+        model(torch.zeros(2, 3, dtype=torch.long), cache=cache)
+        for ids, given, message in (
+            (torch.zeros(1, 3, dtype=torch.long), cache, "holds 2 rows, but input_ids have 1"),
+            (torch.zeros(2, 3, dtype=torch.long), other.new_cache(), "belongs to another model"),
+        ):
+            with pytest.raises(InputError, match=message):
+                model(ids, cache=given)

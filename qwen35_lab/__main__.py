@@ -1,0 +1,7 @@
+"""`python -m qwen35_lab` is `qwen35-lab`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())
