@@ -264,6 +264,8 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
 
     Args:
         config: a family name ("Qwen3.5-0.8B"), a path, a dict, or a ModelConfig.
+    Raises:
+        ConfigError: not of this family. InputError: more weights than this machine has memory.
     """
     if isinstance(config, ModelConfig):
         parsed = config
@@ -271,8 +273,17 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
         parsed = ModelConfig.from_dict(config)
     else:
         parsed = ModelConfig.from_file(config) if Path(config).exists() else load_config(str(config))
-    model = cast(initialise(TextModel(parsed.text), seed), _dtype(dtype) or torch.float32).to(_device(device)).eval()
     label = config if isinstance(config, str) else "random weights"
+    with torch.device("meta"):
+        empty = TextModel(parsed.text)
+    needed, there = 4 * sum(p.numel() for p in empty.parameters()), _memory()  # drawn in float32
+    if needed > there:
+        raise InputError(
+            f"{label} takes {needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f} GB; "
+            "choose a smaller model, or fewer layers or experts of this one."
+        )
+    model = cast(initialise(empty.to_empty(device="cpu"), seed), _dtype(dtype) or torch.float32)
+    model = model.to(_device(device)).eval()
     return Qwen(model, parsed, _provenance(model, "RANDOM", label, None))
 
 
@@ -303,6 +314,14 @@ def _find(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, str
     if near:
         hint = f"did you mean {known[near[0]]!r}?"
     raise CheckpointError(f"There is no folder and no shipped model {text!r}; {hint}")
+
+
+def _memory() -> float:
+    """Bytes of this machine's memory; unlimited where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
 
 
 def _provenance(model: TextModel, kind: str, name: str, revision: str | None) -> Provenance:
