@@ -33,7 +33,7 @@ def largest(ours: Tensor, reference: Tensor) -> tuple[float, float]:
     return (float(difference.max()), float(scale.max())) if a.numel() else (0.0, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Difference:
     """One value of two traces."""
 
@@ -44,6 +44,9 @@ class Difference:
     @property
     def gap(self) -> float:
         return self.difference / self.scale if self.scale else self.difference
+
+    def __repr__(self) -> str:
+        return f"{self.name} differs by {self.difference:.2g}, {self.gap:.2g} of its largest value"
 
 
 class Differences(tuple[Difference, ...]):

@@ -69,7 +69,7 @@ class ParityLedger:
             (
                 "✓" if row.holds else "✗ differs",
                 *(row.what, row.against),
-                *(f"{row.difference:.1e}", f"{row.scale:.3g}", f"{row.gap:.1e}"),
+                *(f"{row.difference:.1e}", f"{row.scale:.4g}", f"{row.gap:.1e}"),
             )
             for row in self.rows
         )

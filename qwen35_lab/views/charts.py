@@ -22,20 +22,26 @@ def visible(text: str) -> str:
     return text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥") or "∅"
 
 
+def short(value: float) -> str:
+    """Three digits, and no exponent for what can be read without."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
 def residual_norms(trace: Trace, token: int = -1) -> Figure:
     """The length of the residual stream after every layer: one token, and the range over all of them."""
     numbers = contributions(trace)
     norms = torch.cat((numbers.stream[:1], numbers.output))  # [layer + 1, token]
     low, high, own = norms.amin(1).tolist(), norms.amax(1).tolist(), norms[:, token].tolist()
-    marks = ["embedding", *(f"layer {n} ({theme.LETTERS[kind]})" for n, kind in enumerate(layer_kinds(trace)))]
+    marks = ["embedding", *(f"{n} {theme.LETTERS[kind]}" for n, kind in enumerate(layer_kinds(trace)))]
     shapes = ["circle", *("square" if kind == LINEAR else "diamond" for kind in layer_kinds(trace))]
     name = f"token {token % norms.shape[1]}, “{visible(trace.tokens[token])}”"
     growth = own[-1] / own[0] if own[0] else float("nan")
     figure = Figure(
-        caption=f"‖x‖ of {name} goes from {own[0]:.3g} to {own[-1]:.3g} ({growth:.1f} times); "
-        f"at the end all {norms.shape[1]} tokens lie between {low[-1]:.3g} and {high[-1]:.3g}.",
+        caption=f"‖x‖ of {name} goes from {short(own[0])} to {short(own[-1])}, {short(growth)} times as long; "
+        f"at the end all {norms.shape[1]} tokens lie between {short(low[-1])} and {short(high[-1])}. "
+        "L is Gated DeltaNet, F gated attention.",
         alt=f"Line chart of the residual stream's norm. {name}: "
-        + ", ".join(f"{mark} {value:.3g}" for mark, value in zip(marks, own, strict=True)),
+        + ", ".join(f"{mark} {short(value)}" for mark, value in zip(marks, own, strict=True)),
         provenance=trace.provenance,
     )
     grey = theme.COLOURS["stream"]
@@ -48,8 +54,11 @@ def residual_norms(trace: Trace, token: int = -1) -> Figure:
         x=marks, y=own, mode="lines+markers", name=name, line={"color": theme.COLOURS["deltanet"], "width": 2.5},
         marker={"symbol": shapes, "size": 9},
     )  # fmt: skip
-    figure.update_xaxes(title="after", tickangle=0 if len(marks) <= 8 else -60)
-    figure.update_yaxes(title="‖x‖ (Euclidean norm)", rangemode="tozero")
+    figure.update_xaxes(title="after layer", type="category")
+    if min(low) > 0 and max(high) > 30 * min(low):
+        figure.update_yaxes(title="‖x‖ (Euclidean norm, log scale)", type="log", dtick=1)
+    else:
+        figure.update_yaxes(title="‖x‖ (Euclidean norm)", rangemode="tozero")
     return figure
 
 
@@ -61,11 +70,12 @@ def layer_contributions(trace: Trace, token: int = -1) -> Figure:
     name = f"token {token % len(trace.tokens)}, “{visible(trace.tokens[token])}”"
     largest, half, layer = max((value, half, layer) for half, row in added.items() for layer, value in enumerate(row))
     figure = Figure(
-        caption=f"For {name}, the {half} of layer {layer} adds the longest vector, {largest:.3g}; the stream entered "
-        f"that layer with {float(numbers.stream[layer, token]):.3g}. L is Gated DeltaNet, F gated attention.",
+        caption=f"For {name}, the {half} of layer {layer} adds the longest vector, {short(largest)}; the stream "
+        f"entered that layer with {short(float(numbers.stream[layer, token]))}. "
+        "L is Gated DeltaNet, F gated attention.",
         alt=f"Paired bars for every layer, {name}. "
         + "; ".join(
-            f"layer {mark}: mixer {a:.3g}, feed-forward {b:.3g}"
+            f"layer {mark}: mixer {short(a)}, feed-forward {short(b)}"
             for mark, a, b in zip(marks, added["mixer"], added["feed-forward"], strict=True)
         ),
         provenance=trace.provenance,

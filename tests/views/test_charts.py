@@ -9,6 +9,7 @@ from small import IDS, MOE, small
 
 import qwen35_lab as lab
 from qwen35_lab.views import COLOURS, layer_contributions, reading_maps, residual_norms, theme
+from qwen35_lab.views.charts import short
 
 CHARTS = [residual_norms, layer_contributions, reading_maps]
 RECORD = ["*", "layers.*.mixer.weights"]
@@ -36,9 +37,22 @@ def test_the_norm_chart_draws_the_norms_of_the_token_and_the_range(trace):
     torch.testing.assert_close(own, norms[:, 4])
     torch.testing.assert_close(low, norms.amin(1))
     torch.testing.assert_close(high, norms.amax(1))
-    assert list(figure.data[2].x) == ["embedding", *(f"layer {n} ({k})" for n, k in enumerate("LLLF"))]
+    assert list(figure.data[2].x) == ["embedding", "0 L", "1 L", "2 L", "3 F"]
     for value in (own[0], own[-1]):
         assert f"{value:.3g}" in figure.caption() and f"{value:.3g}" in figure.alt()
+
+
+def test_norms_that_span_decades_get_a_log_scale_that_says_so():
+    qwen = small()
+    with torch.no_grad():
+        qwen.model.layers[3].ffn.down_proj.weight.mul_(1000)
+    figure = residual_norms(qwen.trace(IDS, RECORD))
+    assert figure.layout.yaxis.type == "log" and "log" in figure.layout.yaxis.title.text
+
+
+@pytest.mark.parametrize("value, text", [(0.0123456, "0.0123"), (12.345, "12.3"), (4861.3, "4,861"), (1e7, "1e+07")])
+def test_numbers_in_captions_are_short(value, text):
+    assert short(value) == text
 
 
 def test_the_contribution_chart_draws_both_halves_of_every_layer(trace):
