@@ -9,6 +9,8 @@ from pathlib import Path
 
 from .errors import CheckpointError
 
+CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".jinja", ".txt", ".md"}
+
 
 @contextmanager
 def write_folder(folder: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
@@ -23,8 +25,11 @@ def write_folder(folder: str | Path, *, overwrite: bool = False) -> Iterator[Pat
         raise CheckpointError(f"{folder} exists; choose another folder or pass overwrite=True.")
     if folder.exists() and not folder.is_dir():
         raise CheckpointError(f"{folder} is a file, not a folder; choose another name.")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").exists():
-        raise CheckpointError(f"{folder} is not a checkpoint and is not replaced; choose another folder.")
+    entries = sorted(folder.iterdir()) if folder.exists() else []
+    foreign = [p.name for p in entries if p.is_dir() or not (p.suffix in CHECKPOINT_SUFFIXES or p.name == "LICENSE")]
+    if foreign or (entries and not (folder / "config.json").exists()):
+        what = f"holds {foreign[0]}, which is no part of a checkpoint," if foreign else "is not a checkpoint"
+        raise CheckpointError(f"{folder} {what} and is not replaced; choose another folder.")
     beside = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

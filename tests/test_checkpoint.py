@@ -412,6 +412,11 @@ def test_overwriting_replaces_checkpoints_only_and_follows_links(tmp_path: Path)
     with pytest.raises(lab.CheckpointError, match="not a checkpoint and is not replaced"):
         lab.save(qwen, mine, overwrite=True)
     assert (mine / "thesis.txt").read_text() == "years of work"
+    lab.save(qwen, tmp_path / "repository")
+    (tmp_path / "repository" / "results").mkdir()
+    with pytest.raises(lab.CheckpointError, match="holds results, which is no part of a checkpoint"):
+        lab.save(qwen, tmp_path / "repository", overwrite=True)
+    shutil.rmtree(tmp_path / "repository")
     lab.save(qwen, tmp_path / "real")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     lab.save(qwen, tmp_path / "link", overwrite=True)
@@ -445,6 +450,20 @@ def test_a_revision_is_refused_where_there_is_none(tmp_path: Path) -> None:
     for name in (folder, "recall"):
         with pytest.raises(lab.InputError, match="leave out revision"):
             lab.load(name, revision="v9.9")
+
+
+def test_a_download_that_breaks_off_and_one_that_never_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **kwargs: object) -> str:
+        raise RuntimeError("peer closed the connection")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", broken)
+    with pytest.raises(lab.CheckpointError, match=r"could not be downloaded .*finished files are kept"):
+        lab.load("someone/model")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *args, **kwargs: str(tmp_path))
+    with pytest.raises(lab.CheckpointError, match="not completely in the local cache"):
+        lab.load("someone/model")
 
 
 def test_quantised_checkpoints_are_refused_by_name(tmp_path: Path) -> None:

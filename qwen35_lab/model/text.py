@@ -69,7 +69,7 @@ class TextModel(nn.Module):
         device = input_ids.device
         if position_ids is None:
             position_ids = torch.arange(past, past + T, device=device)[None]
-        if position_ids.shape[-1] != T or position_ids.ndim not in (2, 3) or position_ids.shape[:-2] not in ((), (3,)):
+        if tuple(position_ids.shape) not in {(b, T) for b in (1, B)} | {(n, b, T) for n in (1, 3) for b in (1, B)}:
             raise InputError(
                 f"position_ids has shape {tuple(position_ids.shape)}; pass [batch, {T}] or [3, batch, {T}]."
             )
