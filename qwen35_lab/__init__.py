@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from . import analysis
 from .analysis import diff, gap, logit_lens, parity_ledger
+from .capture import record
 from .config import ModelConfig, TextConfig, VisionConfig
-from .errors import CheckpointError, ConfigError, InputError, LabError
+from .edits import edit, routing
+from .errors import CheckpointError, ConfigError, InputError, LabError, TraceError
 from .family import family, load_config
 from .generate import Sampling
 from .model import Cache, TextModel, taps
-from .qwen import Provenance, Qwen, from_config, load, save
-from .trace import Trace, record
+from .provenance import Provenance
+from .qwen import Qwen, from_config, load, save
+from .trace import Trace
 
 if TYPE_CHECKING:
     from . import exercises, views
@@ -28,9 +31,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Cache", "CheckpointError", "ConfigError", "InputError", "LabError", "ModelConfig", "Provenance", "Qwen",
-    "Sampling", "TextConfig", "TextModel", "Trace", "VisionConfig", "analysis", "check", "claim", "diff", "exercises",
-    "family", "from_config", "gap", "load", "load_config", "logit_lens", "parity_ledger", "record", "save",
-    "show_source", "taps", "views",
+    "Sampling", "TextConfig", "TextModel", "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim",
+    "diff", "edit", "exercises", "family", "from_config", "gap", "load", "load_config", "logit_lens",
+    "parity_ledger", "record", "routing", "save", "show_source", "taps", "views",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.

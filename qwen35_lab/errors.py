@@ -13,5 +13,9 @@ class CheckpointError(LabError, OSError):
     """A checkpoint that is missing, damaged, incomplete, or that could not be written."""
 
 
+class TraceError(LabError, OSError):
+    """A trace file that is missing, damaged, or that could not be written."""
+
+
 class InputError(LabError, ValueError):
     """An argument or a tensor that the model cannot take."""

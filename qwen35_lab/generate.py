@@ -123,6 +123,7 @@ def decode(
     max_new_tokens: int,
     sampling: Sampling | None = None,
     stop_ids: Sequence[int] = (),
+    every_logit: bool = False,
 ) -> Iterator[Tensor]:
     """Yield the next token of every row, [batch], until each row has met a stop id or `max_new_tokens` are out.
 
@@ -131,6 +132,7 @@ def decode(
     Args:
         input_ids: [batch, token]; attention_mask: the same shape, 0 at padding (pad on the left).
         stop_ids: a row that has met one repeats it until the others are done.
+        every_logit: form the logits of all tokens of the prompt, for who listens, and not of the last one alone.
     """
     check_length(model, input_ids.shape[1], max_new_tokens)
     if attention_mask is not None and not bool(attention_mask[:, -1].all()):
@@ -151,7 +153,8 @@ def decode(
     for start in range(0, input_ids.shape[1], PREFILL_TOKENS):
         piece = slice(start, start + PREFILL_TOKENS)
         ids, where = input_ids[:, piece], positions[:, piece]
-        logits = model(ids, mask[:, : start + ids.shape[1]], where, cache, logits_to_keep=1).logits[:, -1]
+        keep = 0 if every_logit else 1
+        logits = model(ids, mask[:, : start + ids.shape[1]], where, cache, logits_to_keep=keep).logits[:, -1]
     position = positions[:, -1:]
     generated = torch.zeros(input_ids.shape[0], model.config.vocab_size, dtype=torch.bool, device=device)
     seen = torch.zeros_like(generated)

@@ -1,12 +1,12 @@
 """The front door: `lab.load(...)` gives a `Qwen`, which holds model, tokenizer and where they came from."""
 
-import difflib
+import copy
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import trace as tracing
+from . import capture, memory
+from .capture import refuse_what_does_not_fit
 from .checkpoint import LoadReport, cast, read_model, write_model
 from .config import ModelConfig
+from .edits import AnyEdit, edited
 from .errors import CheckpointError, InputError
-from .family import OFFICIAL, load_config
+from .family import load_config
 from .generate import Sampling, TextStream, decode
-from .hub import download
+from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, taps
 from .model.init import initialise
+from .model.taps import listen
 from .paths import data_path
+from .provenance import Provenance
+from .selection import Passes
+from .trace import Step, Trace
 
 # files that make a checkpoint folder whole besides config and weights
 SIDE_FILES = (
@@ -31,23 +37,8 @@ SIDE_FILES = (
     "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
     "video_preprocessor_config.json", "README.md", "LICENSE",
 )  # fmt: skip
-DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
-Prompt = str | Sequence[str] | Sequence[int] | Tensor
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where the weights come from: every figure says it."""
-
-    kind: str  # REAL: official weights; TINY: a small model of ours; RANDOM: untrained; OTHER: anybody's checkpoint
-    name: str
-    revision: str | None
-    dtype: str
-    device: str
-
-    def __str__(self) -> str:
-        revision = f" @ {self.revision[:8]}" if self.revision else ""
-        return f"{self.kind} · {self.name}{revision} · {self.dtype} · {self.device}"
+Message = Mapping[str, Any]
+Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
 
 
 class Qwen:
@@ -96,6 +87,8 @@ class Qwen:
         if isinstance(prompt, str):
             ids = self.tokenizer(prompt)["input_ids"]
             self._refuse_unknown_words(prompt, ids)
+        elif isinstance(prompt, list | tuple) and prompt and all(isinstance(m, Mapping) for m in prompt):
+            return self.encode(self._chat(prompt))
         elif isinstance(prompt, Mapping):  # what a tokenizer returns
             return self.encode(prompt.get("input_ids", ()))
         else:
@@ -106,8 +99,18 @@ class Qwen:
         if not ids:
             raise InputError("The prompt is empty; pass at least one token.")
         if not all(isinstance(n, int) for n in ids):
-            raise InputError("A prompt is a text, or whole numbers (token ids) in one dimension.")
+            raise InputError("A prompt is a text, chat messages, or whole numbers (token ids) in one dimension.")
         return torch.tensor([ids], device=self.device)
+
+    def _chat(self, messages: Sequence[Any]) -> list[int]:
+        """Chat messages, each with a role and a content, as ids, by the checkpoint's own template."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise InputError("This checkpoint has no chat template; pass a text instead of messages.")
+        try:
+            found = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+        except Exception as error:  # a template is a program, and raises what it likes
+            raise InputError(f"The chat template refuses these messages ({error}); check their roles.") from error
+        return list(found["input_ids"])
 
     def _refuse_unknown_words(self, prompt: str, ids: Sequence[int]) -> None:
         """Tokenizers with a fixed list of words put one token for all others: say so instead of answering nonsense."""
@@ -202,16 +205,86 @@ class Qwen:
                 break
         return ["".join(p) + t.close() for p, t in zip(pieces, texts, strict=True)]
 
-    def trace(self, prompt: Prompt, record: str | Iterable[str] = "*") -> tracing.Trace:
-        """One forward pass over a prompt, keeping the values of the taps that match `record` (globs)."""
+    def trace(
+        self, prompt: Prompt, record: str | Iterable[str] = "*", edits: AnyEdit | Iterable[AnyEdit] = (), *,
+        max_new_tokens: int = 0, **sampling: Any,
+    ) -> Trace:  # fmt: skip
+        """Run once and keep the values of the taps that match `record`.
+
+        Args:
+            prompt: a text, token ids, or chat messages.
+            record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are).
+            edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it.
+            max_new_tokens: go on for so many tokens, with the cache. Then the trace has the prompt's tokens and one
+                more row for each step (the last new token is chosen, but no longer read), and `trace.steps`.
+            sampling: as in `generate`; greedy if nothing is given.
+        Raises:
+            InputError: a pattern that matches nothing, an edit that does not fit or that no token of this run reaches,
+                or more values than there is memory for.
+        """
         ids = self.encode(prompt)
-        record = (record,) if isinstance(record, str) else record
-        with tracing.record(self.model, record) as values, torch.inference_mode():
-            self.model(ids)
-        axes = {name: tap.axes for name, tap in taps(self.model)}
-        tensors = {name: tracing.joined(name, pieces, axes[name])[0] for name, pieces in values.items()}
+        record = (record,) if isinstance(record, str) else list(record)
+        edits = (edits,) if isinstance(edits, AnyEdit) else tuple(edits)
+        refuse_what_does_not_fit(self.model, record, ids.shape[1] + max(0, max_new_tokens - 1))
+        with torch.inference_mode(), self.edited(*edits) as passes, capture.record(self.model, record) as values:
+            if max_new_tokens:
+                found = self._steps(ids, max_new_tokens, Sampling.of(sampling), "logits" in values)
+                ids, steps = found
+            else:
+                self.model(ids)
+                steps = ()
+        if missed := [words for words, met in passes.reached.items() if not met]:
+            raise InputError(
+                f"The edit {missed[0]} changed nothing: none of its places is in these {ids.shape[1]} tokens."
+            )
+        axes = {name: tap.axes for name, tap in taps(self.model) if name in values}
+        tensors = {name: capture.joined(values.pop(name), axes[name])[0] for name in list(values)}
+        provenance = replace(self.provenance, edits=tuple(str(each) for each in edits))
         tokens = [self.token_text(int(i)) for i in ids[0]]
-        return tracing.Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, str(self.provenance))
+        return Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, provenance, steps)
+
+    def _steps(self, ids: Tensor, new: int, sampling: Sampling, every: bool) -> tuple[Tensor, tuple[Step, ...]]:
+        """Generate; returns the tokens that were read, [1, token], and what was said before each new one."""
+        last: list[Tensor] = []
+        with ExitStack() as stack:
+            listen(
+                stack, self.model.logits, lambda module, inputs, value: last.__setitem__(slice(None), [value[0, -1]])
+            )
+            rows = []
+            for token in decode(
+                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=True
+            ):
+                p = last[0].double().log_softmax(-1)
+                n = int(token)
+                rank, entropy = int((p > p[n]).sum()), -float((p.exp() * p).nansum())
+                position = ids.shape[1] + len(rows)
+                rows.append(Step(position, n, self.token_text(n), float(p[n].exp()), rank, entropy))
+        read = [step.id for step in rows[:-1]]
+        return torch.cat((ids, ids.new_tensor([read])), dim=1), tuple(rows)
+
+    def edited(self, *edits: AnyEdit) -> AbstractContextManager[Passes]:
+        """Inside the block the model runs with these edits, in their order; afterwards it is as before, bit for bit.
+
+        with qwen.edited(lab.edit("layers.0.mixer.erase").scale(0)):
+            qwen.generate(…)
+        """
+        return edited(self.model, edits)
+
+    def trace_size(self, prompt: Prompt, record: str | Iterable[str] = "*") -> dict[str, int]:
+        """Bytes that `trace` would keep, by tap name; nothing is run."""
+        return capture.estimate(self.model, record, self.encode(prompt).shape[1])
+
+    def twin(self) -> "Qwen":
+        """The same weights in memory, with taps and routers of its own: what is edited or recorded there, from another
+        thread too, is not noticed here."""
+        model = copy.deepcopy(self.model, {id(tensor): tensor for tensor in self.model.parameters()})
+        for module in model.modules():
+            module._forward_hooks.clear()
+            module._forward_pre_hooks.clear()
+        twin = Qwen(model, self.config, self.provenance, self.folder, self.report)
+        if "tokenizer" in vars(self):
+            twin.tokenizer = self.tokenizer
+        return twin
 
     def token_text(self, token: int) -> str:
         """The text of one token; its id in angle brackets if there is no tokenizer."""
@@ -250,9 +323,9 @@ def load(
         ConfigError: a checkpoint of another family.
         InputError: a dtype or a device that is not there.
     """
-    folder, revision = _find(name, revision)
+    folder, revision = find_folder(name, revision)
     config = ModelConfig.from_file(folder)
-    model, report = read_model(folder, config, _dtype(dtype), _device(device))
+    model, report = read_model(folder, config, find_dtype(dtype), find_device(device))
     from_hub = next((part for part in folder.parts if part.startswith("models--")), "")
     kind = "TINY" if folder.parent == data_path() else "REAL" if from_hub.startswith("models--Qwen--") else "OTHER"
     label = from_hub.removeprefix("models--").replace("--", "/") or folder.name
@@ -276,15 +349,15 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
     label = config if isinstance(config, str) else "random weights"
     with torch.device("meta"):
         empty = TextModel(parsed.text)
-    needed, there = 4 * sum(p.numel() for p in empty.parameters()), _memory()  # drawn in float32
+    needed, there = 4 * sum(p.numel() for p in empty.parameters()), memory.total()  # drawn in float32
     if needed > there:
         raise InputError(
             f"{label} takes {needed / 1e9:,.0f} GB, and this machine has {there / 1e9:,.0f} GB; "
             "choose a smaller model, or fewer layers or experts of this one."
         )
-    model = cast(initialise(empty.to_empty(device="cpu"), seed), _dtype(dtype) or torch.float32)
-    model = model.to(_device(device)).eval()
-    return Qwen(model, parsed, _provenance(model, "RANDOM", label, None))
+    model = cast(initialise(empty.to_empty(device="cpu"), seed), find_dtype(dtype) or torch.float32)
+    model = model.to(find_device(device)).eval()
+    return Qwen(model, parsed, _provenance(model, "RANDOM", label, seed=seed))
 
 
 def save(qwen: Qwen, folder: str | Path, *, overwrite: bool = False) -> Path:
@@ -292,57 +365,8 @@ def save(qwen: Qwen, folder: str | Path, *, overwrite: bool = False) -> Path:
     return qwen.save(folder, overwrite=overwrite)
 
 
-def _find(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, str | None]:
-    """A checkpoint's folder on this machine, downloaded if need be, and the commit it is of."""
-    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
-        raise CheckpointError(f"{name!r} names no checkpoint; pass a shipped name, a folder or a Hub id.")
-    path, text = Path(name), os.fspath(name)
-    shipped = sorted(p.parent.name for p in data_path().glob("*/model.safetensors"))
-    if revision and (path.exists() or text in shipped):
-        raise InputError(f"A revision is of a Hub repository, and {text!r} is on this machine; leave out revision.")
-    if path.is_dir():
-        return path.resolve(), None
-    if text in shipped:
-        return data_path(text), None
-    if path.is_file():
-        raise CheckpointError(f"{path} is a file; pass the folder that holds config.json and the weights.")
-    if text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        return download(text, revision)
-    known = {n.casefold(): n for n in shipped} | {n.casefold(): f"Qwen/{n}" for n in OFFICIAL}
-    near = difflib.get_close_matches(text.casefold(), known, n=1)
-    hint = f"pass a folder, a Hub id such as Qwen/{OFFICIAL[0]}, or one of {shipped}."
-    if near:
-        hint = f"did you mean {known[near[0]]!r}?"
-    raise CheckpointError(f"There is no folder and no shipped model {text!r}; {hint}")
-
-
-def _memory() -> float:
-    """Bytes of this machine's memory; unlimited where the system does not tell."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
-
-
-def _provenance(model: TextModel, kind: str, name: str, revision: str | None) -> Provenance:
+def _provenance(
+    model: TextModel, kind: str, name: str, revision: str | None = None, seed: int | None = None
+) -> Provenance:
     weight = model.embed_tokens.weight
-    return Provenance(kind, name, revision, str(weight.dtype).removeprefix("torch."), str(weight.device))
-
-
-def _dtype(name: str | torch.dtype | None) -> torch.dtype | None:
-    if name is None or name in DTYPES.values():
-        return name  # type: ignore[return-value]
-    if name not in DTYPES:
-        raise InputError(f"dtype {name!r} is not known; use {', '.join(DTYPES)}.")
-    return DTYPES[name]  # type: ignore[index]
-
-
-def _device(name: str | torch.device) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device).sum().item()  # "meta" is a device without data
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        raise InputError(f"device {str(name)!r} is not available here; use 'cpu' or 'auto'.") from error
-    return device
+    return Provenance(kind, name, revision, str(weight.dtype).removeprefix("torch."), str(weight.device), seed)

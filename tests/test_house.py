@@ -22,12 +22,12 @@ PACKAGE = ROOT / "qwen35_lab"
 # Imports point one way: a module may import from its own line and from the lines above it, never from below.
 # A file or folder of the package that is not named here fails a test: decide where it belongs and add it.
 LAYERS = [
-    {"errors", "paths", "files", "reader", "interrupt"},
+    {"errors", "paths", "files", "reader", "interrupt", "memory", "provenance"},
     {"config"},
     {"family"},
     {"model"},
-    {"checkpoint", "hub", "inputs"},
-    {"generate", "trace", "edits", "qwen", "training", "nano", "recall"},
+    {"checkpoint", "hub", "inputs", "locate"},
+    {"generate", "trace", "trace_file", "capture", "selection", "edits", "qwen", "training", "nano", "recall"},
     {"analysis"},
     {"views"},
     {"exercises", "serve", "doctor", "cli", "__init__", "__main__"},

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..capture import record
 from ..checkpoint import name_map, official_name, text_only
 from ..config import LINEAR
 from ..model import TextModel
 from ..qwen import Prompt, Qwen
-from ..trace import record
 from .compare import largest
 from .table import Table
 

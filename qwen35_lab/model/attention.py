@@ -32,13 +32,18 @@ class GatedAttention(nn.Module):
         self.o_proj = nn.Linear(config.num_attention_heads * D, config.hidden_size, bias)
         self.q_norm = RMSNorm(D, config.rms_norm_eps)
         self.k_norm = RMSNorm(D, config.rms_norm_eps)
-        self.q = Tap("batch token head feature", "queries, normalised and rotated")
-        self.k = Tap("batch token kv_head feature", "keys of the new tokens, normalised and rotated")
-        self.v = Tap("batch token kv_head feature", "values of the new tokens")
-        self.scores = Tap("batch head query key", "q·k/√d, −inf where masked, before the softmax", lazy=True)
-        self.weights = Tap("batch head query key", "attention weights; each row sums to one", lazy=True)
-        self.gate = Tap("batch token head feature", "the output gate after its sigmoid, 0 to 1")
-        self.out = Tap("batch token feature", "what the mixer adds to the residual stream")
+        heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.q = Tap("batch token head feature", "queries, normalised and rotated", head=heads, feature=D)
+        self.k = Tap(
+            "batch token kv_head feature", "keys of the new tokens, normalised and rotated", kv_head=kv_heads, feature=D
+        )
+        self.v = Tap("batch token kv_head feature", "values of the new tokens", kv_head=kv_heads, feature=D)
+        self.scores = Tap(
+            "batch head query key", "q·k/√d, −inf where masked, before the softmax", lazy=True, head=heads
+        )
+        self.weights = Tap("batch head query key", "attention weights; each row sums to one", lazy=True, head=heads)
+        self.gate = Tap("batch token head feature", "the output gate after its sigmoid, 0 to 1", head=heads, feature=D)
+        self.out = Tap("batch token feature", "what the mixer adds to the residual stream", feature=config.hidden_size)
 
     def forward(
         self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor | None, memory: AttentionMemory | None
@@ -75,9 +80,9 @@ class GatedAttention(nn.Module):
         scores = q @ k.mT / self.head_dim**0.5
         if mask is None and q.shape[2] > 1:
             mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
-        if mask is not None:
+        scores = self.scores(scores if mask is None else scores.masked_fill(~mask, -torch.inf))
+        if mask is not None:  # once more: an edit of the scores does not open the future
             scores = scores.masked_fill(~mask, -torch.inf)
-        scores = self.scores(scores)
         weights = wide(scores).softmax(-1).to(q.dtype)
         if mask is not None:
             weights = weights.masked_fill(~mask, 0)  # a padding token that sees nobody: 0, not 0/0

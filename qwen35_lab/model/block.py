@@ -22,9 +22,10 @@ class Block(nn.Module):
         self.mixer = MIXERS[kind](config)
         self.ffn_norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.ffn = SparseMoE(config) if config.is_moe else SwiGLU(config.hidden_size, config.intermediate_size)
-        self.input = Tap("batch token feature", "the residual stream as it enters the layer")
-        self.after_mixer = Tap("batch token feature", "the residual stream between mixer and feed-forward")
-        self.output = Tap("batch token feature", "the residual stream as it leaves the layer")
+        stream = {"axes": "batch token feature", "feature": config.hidden_size}
+        self.input = Tap(meaning="the residual stream as it enters the layer", **stream)
+        self.after_mixer = Tap(meaning="the residual stream between mixer and feed-forward", **stream)
+        self.output = Tap(meaning="the residual stream as it leaves the layer", **stream)
 
     def forward(
         self,

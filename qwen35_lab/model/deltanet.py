@@ -12,6 +12,8 @@ A padding token writes nothing, decays nothing, and does not enter the convoluti
 Reference: `Qwen3_5GatedDeltaNet` in transformers.
 """
 
+from typing import Any
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -41,17 +43,21 @@ class GatedDeltaNet(nn.Module):
         self.dt_bias = nn.Parameter(torch.ones(config.linear_num_value_heads))
         self.norm = GatedRMSNorm(self.value_dim, config.rms_norm_eps, config.output_gate)
         self.out_proj = nn.Linear(values, config.hidden_size, bias=False)
-        self.q = Tap("batch token key_head key", "queries, L2-normalised and scaled by K^-½")
-        self.k = Tap("batch token key_head key", "keys, L2-normalised")
-        self.v = Tap("batch token head value", "values to be stored")
-        self.z = Tap("batch token head value", "output gate before its activation")
-        self.beta = Tap("batch token head", "write strength, 0 to 1")
-        self.decay = Tap("batch token head", "log decay g ≤ 0; the memory is multiplied by e^g")
-        self.erase = Tap("batch token head value", "β Sᵀk, what is taken out of the memory under this key", lazy=True)
-        self.write = Tap("batch token head value", "β v, what is put in its place", lazy=True)
-        self.state = Tap("batch token head key value", "the memory S after each token", lazy=True)
-        self.read = Tap("batch token head value", "Sᵀq, what the query finds")
-        self.out = Tap("batch token feature", "what the mixer adds to the residual stream")
+        key: dict[str, Any] = {"key_head": config.linear_num_key_heads, "key": self.key_dim, "dtype": torch.float32}
+        gate: dict[str, Any] = {"head": config.linear_num_value_heads, "dtype": torch.float32}
+        value: dict[str, Any] = {"head": config.linear_num_value_heads, "value": self.value_dim}
+        inside: dict[str, Any] = {**value, "lazy": True, "dtype": torch.float32}  # the recurrence
+        self.q = Tap("batch token key_head key", "queries, L2-normalised and scaled by K^-½", **key)
+        self.k = Tap("batch token key_head key", "keys, L2-normalised", **key)
+        self.v = Tap("batch token head value", "values to be stored", **value)
+        self.z = Tap("batch token head value", "output gate before its activation", **value)
+        self.beta = Tap("batch token head", "write strength, 0 to 1", **gate)
+        self.decay = Tap("batch token head", "log decay g ≤ 0; the memory is multiplied by e^g", **gate)
+        self.erase = Tap("batch token head value", "β Sᵀk, what is taken out of the memory under this key", **inside)
+        self.write = Tap("batch token head value", "β v, what is put in its place", **inside)
+        self.state = Tap("batch token head key value", "the memory S after each token", key=self.key_dim, **inside)
+        self.read = Tap("batch token head value", "Sᵀq, what the query finds", **value)
+        self.out = Tap("batch token feature", "what the mixer adds to the residual stream", feature=config.hidden_size)
 
     def forward(self, x: Tensor, real: Tensor | None, memory: DeltaNetMemory | None) -> Tensor:
         """x [batch, token, hidden] -> [batch, token, hidden].

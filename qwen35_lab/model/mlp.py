@@ -15,7 +15,7 @@ class SwiGLU(nn.Module):
         self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
         self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
         self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
-        self.out = Tap("batch token feature", "what the feed-forward adds to the residual stream")
+        self.out = Tap("batch token feature", "what the feed-forward adds to the residual stream", feature=hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [batch, token, hidden] -> [batch, token, hidden]"""

@@ -9,6 +9,9 @@ gate rows first, and `down_proj` [E, H, F].
 Reference: Shazeer et al. 2017 (arXiv 1701.06538); `Qwen3_5MoeSparseMoeBlock` in transformers.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,22 +22,41 @@ from .norm import wide
 from .taps import Tap
 
 
+@dataclass(frozen=True)
+class Routing:
+    """What can be turned in a router while the model runs."""
+
+    top_k: int  # experts per token
+    dtype: torch.dtype = torch.float32  # of the product router · x; in bfloat16 near-ties pick other experts
+    stand_ins: Mapping[int, int] = field(default_factory=dict)  # expert -> the one that answers in its place
+
+
 class SparseMoE(nn.Module):
     def __init__(self, config: TextConfig):
         super().__init__()
         H, E, width = config.hidden_size, config.num_experts, config.moe_intermediate_size
-        self.top_k = config.num_experts_per_tok
+        self.routing = Routing(config.num_experts_per_tok)
         self.router = nn.Linear(H, E, bias=False)
         self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * width, H))
         self.down_proj = nn.Parameter(torch.empty(E, H, width))
         self.shared_expert = SwiGLU(H, config.shared_expert_intermediate_size)
         self.shared_gate_proj = nn.Linear(H, 1, bias=False)
-        self.router_logits = Tap("batch token expert", "the router's score of every expert, before the softmax")
-        self.expert_ids = Tap("batch token choice", "the experts chosen for each token, best first")
-        self.expert_weights = Tap("batch token choice", "their weights, which sum to one")
-        self.expert_out = Tap("batch token choice feature", "what each chosen expert answers, before weighting")
-        self.shared_gate = Tap("batch token one", "how far the shared expert is let through, 0 to 1")
-        self.out = Tap("batch token feature", "what the feed-forward adds to the residual stream")
+        k = config.num_experts_per_tok
+        self.router_logits = Tap(
+            "batch token expert",
+            "the router's score of every expert, before the softmax",
+            dtype=torch.float32,
+            expert=E,
+        )
+        self.expert_ids = Tap(
+            "batch token choice", "the experts chosen for each token, best first", dtype=torch.int64, choice=k
+        )
+        self.expert_weights = Tap("batch token choice", "their weights, which sum to one", choice=k)
+        self.expert_out = Tap(
+            "batch token choice feature", "what each chosen expert answers, before weighting", choice=k, feature=H
+        )
+        self.shared_gate = Tap("batch token one", "how far the shared expert is let through, 0 to 1", one=1)
+        self.out = Tap("batch token feature", "what the feed-forward adds to the residual stream", feature=H)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [batch, token, hidden] -> [batch, token, hidden]"""
@@ -44,10 +66,16 @@ class SparseMoE(nn.Module):
         shared_gate = self.shared_gate(torch.sigmoid(self.shared_gate_proj(x)))
         return self.out(routed + shared_gate * self.shared_expert(x))
 
+    @property
+    def top_k(self) -> int:
+        return self.routing.top_k
+
     def route(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The chosen experts and their weights, each [batch, token, top_k]."""
-        # float32 from the first product on: in bfloat16 near-ties would pick other experts
-        logits = self.router_logits(F.linear(wide(x), wide(self.router.weight)))
+        dtype = self.routing.dtype
+        if dtype == torch.float32:
+            dtype = torch.promote_types(dtype, x.dtype)
+        logits = self.router_logits(wide(F.linear(x.to(dtype), self.router.weight.to(dtype))))
         probabilities = logits.softmax(-1)
         chosen = self.expert_ids(probabilities.topk(self.top_k, dim=-1).indices)
         weights = probabilities.gather(-1, chosen)
@@ -65,5 +93,6 @@ class SparseMoE(nn.Module):
 
     def expert(self, index: int, x: Tensor) -> Tensor:
         """One routed expert on some tokens: [n, H] -> [n, H]"""
+        index = self.routing.stand_ins.get(index, index)
         gate, up = F.linear(x, self.gate_up_proj[index]).chunk(2, dim=-1)
         return F.linear(F.silu(gate) * up, self.down_proj[index])

@@ -9,9 +9,13 @@ The code that could form them asks `tap.wanted` first. Taps inside a recurrence 
 per token with a token axis of length one, so that a hook which replaces the value acts on everything later.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
+import torch
 from torch import Tensor, nn
+
+GROWING = ("batch", "token", "query", "key")  # axes whose length a pass decides, unless the tap says otherwise
 
 
 class Tap(nn.Module):
@@ -21,13 +25,19 @@ class Tap(nn.Module):
         axes: names of the value's axes, in order, separated by spaces: "batch token head".
         meaning: one line for the table of taps.
         lazy: the value is only formed, by the readable path, when somebody listens.
+        dtype: None for the model's own, torch.float32 for "that at least", or a dtype of whole numbers.
+        sizes: the length of every axis that the configuration decides: head=16.
     """
 
-    def __init__(self, axes: str, meaning: str, lazy: bool = False):
+    def __init__(
+        self, axes: str, meaning: str, *, lazy: bool = False, dtype: torch.dtype | None = None, **sizes: int
+    ):  # fmt: skip
         super().__init__()
         self.axes = tuple(axes.split())
         self.meaning = meaning
         self.lazy = lazy
+        self.dtype = dtype
+        self.sizes = sizes
 
     def forward(self, value: Tensor) -> Tensor:
         return value
@@ -37,8 +47,46 @@ class Tap(nn.Module):
         """Whether anybody listens."""
         return bool(self._forward_hooks or self._forward_pre_hooks)
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether the value is made inside a loop over the tokens, and so comes one token at a time."""
+        return self.lazy and "token" in self.axes
+
+    def shape(self, batch: int, tokens: int, past: int = 0) -> tuple[int, ...]:
+        """The value's shape in a pass over `tokens` new tokens that continues `past` earlier ones."""
+        growing = {"batch": batch, "token": tokens, "query": tokens, "key": past + tokens}
+        return tuple(self.sizes[axis] if axis in self.sizes else growing[axis] for axis in self.axes)
+
+    def dtype_in(self, model: torch.dtype) -> torch.dtype:
+        """The value's dtype in a model of a dtype."""
+        if self.dtype is None or not self.dtype.is_floating_point:
+            return self.dtype or model
+        return torch.promote_types(self.dtype, model)
+
     def extra_repr(self) -> str:
-        return " ".join(self.axes)
+        return " ".join(f"{axis}={self.sizes[axis]}" if axis in self.sizes else axis for axis in self.axes)
+
+
+def listen(stack: ExitStack, module: nn.Module, hook: Callable, *, before: bool = False) -> None:
+    """Register a forward hook that is gone when `stack` closes, also if Ctrl-C comes in between the two.
+
+    Args:
+        before: a hook on what goes into the module, with keyword arguments, instead of on what comes out.
+    """
+    hooks = module._forward_pre_hooks if before else module._forward_hooks
+    handles: list = []
+
+    def remove() -> None:
+        for handle in handles:
+            handle.remove()
+        for key in [key for key, found in hooks.items() if found is hook]:  # registered, but interrupted before append
+            del hooks[key]
+
+    stack.callback(remove)
+    if before:
+        handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+    else:
+        handles.append(module.register_forward_hook(hook))
 
 
 def taps(model: nn.Module) -> Iterator[tuple[str, Tap]]:

@@ -39,9 +39,9 @@ class TextModel(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         # a tied model has no head of its own: it reads the embedding table
         self.lm_head = None if config.tie_word_embeddings else nn.Linear(config.hidden_size, config.vocab_size, False)
-        self.embed = Tap("batch token feature", "embeddings of the tokens")
-        self.final = Tap("batch token feature", "the residual stream after the final norm")
-        self.logits = Tap("batch token vocabulary", "the score of every next token")
+        self.embed = Tap("batch token feature", "embeddings of the tokens", feature=config.hidden_size)
+        self.final = Tap("batch token feature", "the residual stream after the final norm", feature=config.hidden_size)
+        self.logits = Tap("batch token vocabulary", "the score of every next token", vocabulary=config.vocab_size)
 
     def forward(
         self,

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..model import TextModel
 from ..model.init import initialise
-from ..qwen import Provenance, Qwen
+from ..provenance import Provenance
+from ..qwen import Qwen
 from ..training import History, Recipe, train
 from .model import config
 from .score import score

@@ -25,7 +25,7 @@ def test_every_chart_names_its_axes_and_says_where_its_numbers_come_from(chart, 
     figure = chart(trace)
     drawn = json.loads(figure.to_json())["layout"]
     assert drawn["xaxis"]["title"]["text"] and drawn["yaxis"]["title"]["text"]
-    assert figure.provenance() == trace.provenance
+    assert figure.provenance() == str(trace.provenance)
     assert len(figure.caption()) > 40 and len(figure.alt()) > 60
     assert drawn["template"]["layout"]["paper_bgcolor"] == "rgba(0,0,0,0)"
 
