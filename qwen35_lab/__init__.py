@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import analysis
-from .analysis import diff, gap, logit_lens, parity_ledger
+from .analysis import diff, edit_effect, gap, logit_lens, parity_ledger
 from .capture import record
 from .config import ModelConfig, TextConfig, VisionConfig
 from .edits import edit, routing
@@ -26,18 +26,19 @@ from .trace import Trace
 if TYPE_CHECKING:
     from . import exercises, views
     from .exercises import check
-    from .views import claim, show_source
+    from .views import claim, show_source, step
 
 __version__ = "0.1.0"
 __all__ = [
     "Cache", "CheckpointError", "ConfigError", "InputError", "LabError", "ModelConfig", "Provenance", "Qwen",
     "Sampling", "TextConfig", "TextModel", "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim",
-    "diff", "edit", "exercises", "family", "from_config", "gap", "load", "load_config", "logit_lens",
-    "parity_ledger", "record", "routing", "save", "show_source", "taps", "views",
+    "diff", "edit", "edit_effect", "exercises", "family", "from_config", "gap", "load", "load_config", "logit_lens",
+    "parity_ledger", "record", "routing", "save", "show_source", "step", "taps", "views",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.
-_LATER = {"views": "views", "claim": "views", "show_source": "views", "exercises": "exercises", "check": "exercises"}
+_LATER = dict.fromkeys(("views", "claim", "show_source", "step"), "views")
+_LATER |= dict.fromkeys(("exercises", "check"), "exercises")
 
 
 def __getattr__(name: str) -> Any:

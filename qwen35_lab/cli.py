@@ -34,7 +34,23 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train one of the small models that ship with this package")
     models = train.add_subparsers(title="models", required=True, metavar="MODEL")
     _add_recall(models)
+    table = commands.add_parser("taps", help="list every value of a model that has a name")
+    table.add_argument("model", nargs="?", default="recall", help="a shipped model, a folder or a Hub id")
+    table.add_argument("--markdown", action="store_true", help="the page docs/taps.md instead")
+    table.set_defaults(run=_print_taps)
     return parser
+
+
+def _print_taps(options: argparse.Namespace) -> int:
+    from .analysis.tap_table import page, tap_table
+    from .qwen import load
+
+    if options.markdown:
+        print(page(), end="")
+    else:
+        qwen = load(options.model)
+        print(tap_table(qwen.model, f"(L): Gated DeltaNet, (F): gated attention. {qwen.provenance}"))
+    return 0
 
 
 def _add_recall(models: argparse._SubParsersAction) -> None:

@@ -5,11 +5,13 @@ broken = lab.exercises.plant(qwen, seed=1)
 lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about something given
 """
 
+from .delta_rule import CHECKS as DELTA_RULE
+from .deltanet import CHECKS as DELTANET
 from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
 from .verdict import Verdict, run_check
 
-CHECKS = {**FORWARD_PASS}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

@@ -60,42 +60,97 @@ class Mistake:
     function: Callable[..., Any]
 
 
+Result = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a function is called and what it returns, as its definition would say it."""
+
+    arguments: str
+    returns: str
+
+    @property
+    def first(self) -> str:
+        return self.arguments.strip("()").split(",")[0]
+
+
+def _parts(result: Any) -> Result:
+    return tuple(result) if isinstance(result, tuple | list) else (result,)
+
+
 def grade_function(
-    answer: Any, oracle: Callable[..., Tensor], inputs: Sequence[tuple], mistakes: Sequence[Mistake], *, arguments: str
+    answer: Any,
+    oracle: Callable[..., Any],
+    inputs: Sequence[tuple],
+    mistakes: Sequence[Mistake],
+    *,
+    arguments: str,
+    returns: str = "",
+    any_dtype: bool = False,
 ) -> tuple[bool, str]:
     """Compare a function of tensors with the oracle.
 
     Args:
         inputs: argument tuples; a mistake is recognised on those in full precision, rounding on the others.
         arguments: how it is called, for the message: "(x, w, eps)".
+        returns: what it returns, where that is several tensors: "(S, o)".
+        any_dtype: a result in another precision than the oracle's is right too.
     """
+    names = Names(arguments, returns)
     if not callable(answer):
         return False, f"Pass the function itself, without calling it; this is a {type(answer).__name__}."
-    given, right = [], []
-    for args in inputs:
-        copies = tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
-        result, problem = attempt(answer, copies, arguments)
-        expected = oracle(*args)
-        problem = problem or _shape_problem(result, expected, args[0])
-        if not problem and not all(map(_same, args, copies)):
-            problem = "The function changes its input; compute a new tensor instead of writing into the old one."
-        if problem:
-            return False, problem
-        given.append(result)
-        right.append(expected)
-    full = [n for n, args in enumerate(inputs) if args[0].dtype not in LOW_PRECISION]
-    rounded = [n for n in range(len(inputs)) if n not in full]
-    if not all(close(given[n], right[n]) for n in full):
+    given, right, problem = _try_all(answer, oracle, inputs, names, any_dtype)
+    full = [n for n in range(len(given)) if inputs[n][0].dtype not in LOW_PRECISION]
+    if not all(agree(given[n], right[n]) for n in full):
         for mistake in mistakes:
-            if all(close(given[n], mistake.function(*inputs[n])) for n in full):
+            if all(agree(given[n], _parts(mistake.function(*inputs[n]))) for n in full):
                 return False, mistake.diagnosis
-        return False, _nearest(given, right, full, inputs)
-    for n in rounded:
-        if not close(given[n], right[n]):
-            return False, _rounding(given[n], right[n])
-    worst = max(gap(given[n], right[n]) for n in full)
+        return False, problem or _nearest(given, right, full, inputs, names)
+    if problem:
+        return False, problem
+    for n in range(len(inputs)):
+        if n not in full and not agree(given[n], right[n]):
+            return False, _rounding(given[n][0], right[n][0])
+    worst = max(gap(a, b) for n in full for a, b in zip(given[n], right[n], strict=True))
     name = getattr(answer, "__name__", "it")
     return True, f"`{name}` agrees with the package on {len(inputs)} inputs, to {worst:.0e} of the largest value."
+
+
+def _try_all(
+    answer: Callable[..., Any], oracle: Callable[..., Any], inputs: Sequence[tuple], names: Names, any_dtype: bool
+) -> tuple[list[Result], list[Result], str]:
+    """Results, the oracle's, and the first problem, which ends the list: what came before may tell the mistake."""
+    given: list[Result] = []
+    right: list[Result] = []
+    problem = ""
+    for args in inputs:
+        right.append(_parts(oracle(*args)))
+        result, problem = _try(answer, args, right[-1], names, any_dtype)
+        if result:
+            given.append(result)
+        if problem:
+            break
+    return given, right, problem
+
+
+def _try(
+    answer: Callable[..., Any], args: tuple, expected: Result, names: Names, any_dtype: bool
+) -> tuple[Result | None, str]:
+    """What a learner's function returns for one input, if that can be compared, and what is wrong with it."""
+    copies = tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
+    result, problem = attempt(answer, copies, names.arguments)
+    if problem:
+        return None, problem
+    if problem := _kind_problem(result, expected, names):
+        return None, problem
+    parts = _parts(result)
+    if any_dtype:
+        parts = tuple(a.to(b.dtype) for a, b in zip(parts, expected, strict=True))
+    problem = _shape_problem(parts, expected, args[0], names)
+    if not problem and not all(map(_same, args, copies)):
+        return None, "The function changes its input; compute a new tensor instead of writing into the old one."
+    return parts, problem
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -122,24 +177,41 @@ def attempt(answer: Callable[..., Any], args: tuple, arguments: str) -> tuple[An
     return result, ""
 
 
-def _shape_problem(result: Any, expected: Tensor, x: Tensor) -> str:
-    if not isinstance(result, Tensor):
+def _kind_problem(result: Any, expected: Result, names: Names) -> str:
+    if names.returns and not (isinstance(result, tuple | list) and len(result) == len(expected)):
+        return f"It returns a {type(result).__name__}; return the {len(expected)} tensors {names.returns}."
+    if not names.returns and not isinstance(result, Tensor):
         return f"It returns a {type(result).__name__}; return a tensor."
-    if result.shape != expected.shape:
-        return (
-            f"For x of shape {list(x.shape)} it returns shape {list(result.shape)}, not {list(expected.shape)}; "
-            "did a mean lose its axis (keepdim=True)?"
-        )
-    if result.dtype != expected.dtype:
-        return f"For {_name(x)} it returns {_name(result)}; the result has the input's dtype: end with `.to(x.dtype)`."
+    wrong = next((part for part in _parts(result) if not isinstance(part, Tensor)), None)
+    return "" if wrong is None else f"One of {names.returns} is a {type(wrong).__name__}; return tensors."
+
+
+def _shape_problem(result: Result, expected: Result, x: Tensor, names: Names) -> str:
+    shapes, wanted = ([list(part.shape) for part in parts] for parts in (result, expected))
+    if shapes != wanted:
+        if shapes[::-1] == wanted:
+            return f"The results come in the wrong order; return {names.returns}."
+        n = next(n for n, shape in enumerate(shapes) if shape != wanted[n])
+        what = names.returns.strip("()").split(", ")[n] + " of " if names.returns else ""
+        lost = "; did a sum or mean lose its axis (keepdim=True)?" if len(shapes[n]) < len(wanted[n]) else "."
+        return f"For {names.first} of shape {list(x.shape)} it returns {what}shape {shapes[n]}, not {wanted[n]}" + lost
+    for part, right in zip(result, expected, strict=True):
+        if part.dtype != right.dtype:
+            end = "the result has the input's dtype: end with `.to(x.dtype)`."
+            return f"For {_name(x)} it returns {_name(part)}; {end}"
     return ""
+
+
+def agree(a: Result, b: Result) -> bool:
+    """The same tensors up to rounding."""
+    return len(a) == len(b) and all(x.shape == y.shape and close(x, y) for x, y in zip(a, b, strict=True))
 
 
 def close(a: Tensor, b: Tensor) -> bool:
     """Equal up to rounding; NaN equals NaN. In low precision nearly every number must be the same."""
     if a.dtype in LOW_PRECISION:
         return bool((a.double() - b.double()).norm() <= 5e-4 * b.double().norm())
-    return torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True)
+    return torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def _rounding(a: Tensor, b: Tensor) -> str:
@@ -152,12 +224,14 @@ def _rounding(a: Tensor, b: Tensor) -> str:
     )
 
 
-def _nearest(given: list[Tensor], right: list[Tensor], full: list[int], inputs: Sequence[tuple]) -> str:
-    n = max(full, key=lambda n: gap(given[n].nan_to_num(torch.inf), right[n]))
+def _nearest(given: list[Result], right: list[Result], full: list[int], inputs: Sequence[tuple], names: Names) -> str:
+    def off(n: int) -> float:
+        return max(gap(a.nan_to_num(torch.inf), b) for a, b in zip(given[n], right[n], strict=True))
+
+    n = max(full, key=off)
     return (
-        f"Not yet, and not a mistake this checker knows. For x of shape {list(inputs[n][0].shape)} the largest "
-        f"difference is {gap(given[n], right[n]):.2g} of the largest value; compare yours with the equation, symbol by "
-        "symbol."
+        f"Not yet, and not a mistake this checker knows. For {names.first} of shape {list(inputs[n][0].shape)} the "
+        f"largest difference is {off(n):.2g} of the largest value; compare yours with the equation, symbol by symbol."
     )
 
 
