@@ -1,6 +1,9 @@
 """What all tests share: one thread each, and random examples that are the same in every run."""
 
+import json
 import os
+import time
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: more threads only wait for each other
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -11,3 +14,14 @@ from hypothesis import HealthCheck, settings
 torch.set_num_threads(1)
 settings.register_profile("lab", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("lab")
+
+TIMINGS = Path(__file__).resolve().parents[1] / "artefacts" / "browser" / "timings.json"  # see browser/test_speed.py
+BEGAN = time.time()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the browser tests of this run have measured."""
+    if TIMINGS.exists() and TIMINGS.stat().st_mtime >= BEGAN:
+        terminalreporter.section("times in the browser")
+        for name, numbers in json.loads(TIMINGS.read_text(encoding="utf-8")).items():
+            terminalreporter.line(f"{name:26}" + "  ".join(f"{key} {value:g}" for key, value in numbers.items()))

@@ -1,12 +1,30 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
+from . import routing
+from .attention import attention_map
 from .compare import Differences, diff, gap
-from .influence import influence_map, strongest_reader
+from .effect import Effect, edit_effect, effect
+from .influence import (
+    InfluenceParts,
+    assemble,
+    influence_map,
+    influence_parts,
+    strongest_reader,
+    within_chunk_mask,
+)
 from .lens import Lens, logit_lens
 from .parity import ParityLedger, parity_ledger
+from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
 from .residual import Contributions, contributions, layer_kinds, residual_stream
+from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
+from .state import Ledger, Recalled, StateGeometry, half_life, ledger, recalled, retrieval, state_geometry
+from .walk import divergence
 
 __all__ = [
-    "Contributions", "Differences", "Lens", "ParityLedger", "contributions", "diff", "gap", "influence_map",
-    "layer_kinds", "logit_lens", "parity_ledger", "residual_stream", "strongest_reader",
+    "Contributions", "Differences", "Effect", "InfluenceParts", "Ledger", "Lens", "NeedleMap", "ParityLedger",
+    "RecallMap", "Recalled", "Routing", "StateGeometry", "Ties", "assemble", "attention_map", "coactivation",
+    "contributions", "diff", "divergence", "edit_effect", "effect", "gap", "half_life", "influence_map", "influence_parts",
+    "jensen_shannon", "layer_kinds", "ledger", "logit_lens", "needle_map", "parity_ledger", "recall_map",
+    "recalled", "residual_stream", "retrieval", "routing", "routing_of", "state_geometry", "strongest_reader",
+    "ties", "within_chunk_mask",
 ]  # fmt: skip

@@ -4,16 +4,18 @@
     qwen, history = recall.train_recall(seed=0)
     recall.score(qwen.model)
 
-The same model, trained longer, ships as `lab.load("recall")`.
+The same model, trained longer, ships as `lab.load("recall")`. A much smaller one is to look into: `MICROSCOPE`, whose
+only memory is one matrix; it ships as `lab.load("microscope")`, other seeds of it as "microscope-seed1" and so on.
 """
 
-from .model import config, write_checkpoint
+from .dials import capacity, decay_dial, erase_dial
+from .model import MICROSCOPE, RECALL, Setup, config, write_checkpoint
 from .score import Score, score
 from .task import CHANCE, KEYS, TEST, TRAINED, VALIDATION, VALUES, VOCABULARY, Batch, Difficulty, batch, text
 from .train import QUICK, RECIPE, answer_loss, train_recall
 
 __all__ = [
-    "CHANCE", "KEYS", "QUICK", "RECIPE", "TEST", "TRAINED", "VALIDATION", "VALUES", "VOCABULARY", "Batch",
-    "Difficulty", "Score", "answer_loss", "batch", "config", "score", "text", "train_recall",
-    "write_checkpoint",
+    "CHANCE", "KEYS", "MICROSCOPE", "QUICK", "RECALL", "RECIPE", "TEST", "TRAINED", "VALIDATION", "VALUES",
+    "VOCABULARY", "Batch", "Difficulty", "Score", "Setup", "answer_loss", "batch", "capacity", "config", "decay_dial",
+    "erase_dial", "score", "text", "train_recall", "write_checkpoint",
 ]  # fmt: skip

@@ -1,14 +1,22 @@
-"""The recall model: every mechanism of the dense text family in 0.24 million parameters, and its folder."""
+"""Two small models that learn the task, and the folder that such a model becomes.
+
+`RECALL` has every mechanism of the dense text family. `MICROSCOPE` is one Gated DeltaNet layer with a single head:
+its memory is one matrix of 12 x 12 numbers, too small for the task's 16 keys, and it learns within seconds.
+"""
 
 import json
+import math
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..checkpoint import write_model
 from ..config import ModelConfig
-from ..model import TextModel
-from .task import END, IDS, VOCABULARY
+from ..qwen import Qwen
+from ..training import Recipe
+from .task import END, IDS, TRAINED, VOCABULARY, Difficulty
 from .tokenizer import CONTEXT, make_tokenizer
 
 # As in Qwen3.5-4B and larger: three DeltaNet layers, then one of gated attention; value heads share the
@@ -50,12 +58,53 @@ CONFIG: dict[str, Any] = {
     "dtype": "float32",
 }
 
+# One head of DeltaNet and nothing else that remembers. (The sizes of attention must be there; no layer uses them.)
+ONE_HEAD: dict[str, Any] = CONFIG | {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 1,
+    "layer_types": ["linear_attention"],
+    "linear_num_key_heads": 1,
+    "linear_num_value_heads": 1,
+    "linear_key_head_dim": 12,
+    "linear_value_head_dim": 12,
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A small model, the texts that it is trained on, and how."""
+
+    name: str
+    shape: Mapping[str, Any] = field(repr=False)  # a config.json
+    difficulty: Difficulty
+    recipe: Recipe  # of the model that ships
+    texts_per_step: int
+    target: float = math.inf  # the accuracy at which a training that is only watched may stop
+
+    @property
+    def config(self) -> ModelConfig:
+        return ModelConfig.from_dict(self.shape)
+
+    @property
+    def quick(self) -> Recipe:
+        """The recipe to watch."""
+        return replace(self.recipe, target=self.target)
+
+
+RECALL = Setup("recall", CONFIG, TRAINED, Recipe(steps=400, muon_rate=1e-2, adamw_rate=6e-3), 32, target=0.99)
+MICROSCOPE = Setup(
+    "microscope", ONE_HEAD, Difficulty(keys=(2, 4), writes=(4, 8), questions=(4, 4)),
+    Recipe(steps=500, muon_rate=1e-2, adamw_rate=6e-3, every=50), 64,
+)  # fmt: skip
+
 
 def config() -> ModelConfig:
-    return ModelConfig.from_dict(CONFIG)
+    """Of the recall model."""
+    return RECALL.config
 
 
-def write_checkpoint(model: TextModel, folder: str | Path, card: str | None = None, *, overwrite: bool = False) -> None:
+def write_checkpoint(qwen: Qwen, folder: str | Path, card: str | None = None, *, overwrite: bool = False) -> None:
     """Write a folder that `qwen35_lab.load` and transformers' Auto classes load, atomically.
 
     Args:
@@ -68,4 +117,4 @@ def write_checkpoint(model: TextModel, folder: str | Path, card: str | None = No
         (beside / "generation_config.json").write_text(generation + "\n", encoding="utf-8")
         if card is not None:
             (beside / "README.md").write_text(card, encoding="utf-8")
-        write_model(model, config(), Path(folder), tuple(sorted(beside.iterdir())), overwrite=overwrite)
+        write_model(qwen.model, qwen.config, Path(folder), tuple(sorted(beside.iterdir())), overwrite=overwrite)

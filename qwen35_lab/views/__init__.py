@@ -11,9 +11,10 @@ from .claims import Claim, claim
 from .elevator_widget import LayerElevator, elevator
 from .figure import Figure
 from .source import Source, show_source
+from .stepper import Stepper, step
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "Figure", "LayerElevator", "Source", "badge", "claim", "claims", "elevator",
-    "layer_contributions", "reading_maps", "residual_norms", "show_source",
+    "COLOURS", "Claim", "Figure", "LayerElevator", "Source", "Stepper", "badge", "claim", "claims", "elevator",
+    "layer_contributions", "reading_maps", "residual_norms", "show_source", "step",
 ]  # fmt: skip

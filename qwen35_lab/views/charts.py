@@ -13,18 +13,7 @@ from ..errors import InputError
 from ..trace import Trace
 from . import theme
 from .figure import Figure
-
-LABELS = 48  # more tokens than this are numbered, not named
-
-
-def visible(text: str) -> str:
-    """A token as it should be shown: spaces and line ends can be seen."""
-    return text.replace(" ", "␣").replace("\n", "⏎").replace("\t", "⇥") or "∅"
-
-
-def short(value: float) -> str:
-    """Three digits, and no exponent for what can be read without."""
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
+from .words import LABELS, numbered, short, signed, visible
 
 
 def residual_norms(trace: Trace, token: int = -1) -> Figure:
@@ -124,14 +113,14 @@ def reading_maps(
             horizontal_spacing=0.04,
         ),
         caption="A row is a token that reads; a cell is the share of a column's value that it takes. Rows of the "
-        f"softmax sum to 1; rows of the influence sum to between {_signed(sums.min())} and {_signed(sums.max())}, and "
+        f"softmax sum to 1; rows of the influence sum to between {signed(sums.min())} and {signed(sums.max())}, and "
         f"{float((influence[below] < 0).float().mean()):.0%} of its entries are negative.",
         alt=f"Two lower-triangular heat maps of {len(influence)} tokens. "
         f"{_strongest(influence, trace.tokens, 'Influence')} {_strongest(weights, trace.tokens, 'Softmax')}",
         provenance=trace.provenance,
     )
     limit = float(influence.abs().max()) or 1.0
-    names = [f"{n} {visible(token)}" for n, token in enumerate(trace.tokens)]  # equal tokens stay apart
+    names = numbered(trace.tokens)
     bar = {"orientation": "h", "thickness": 10, "len": 0.46, "y": -0.34, "yanchor": "top", "nticks": 5, "tickangle": 0}
     panels = ((influence, theme.DIVERGING, -limit, limit, 0.24), (weights, theme.SEQUENTIAL, 0, 1, 0.76))
     for column, (matrix, scale, low, high, middle) in enumerate(panels, 1):
@@ -158,7 +147,3 @@ def _strongest(matrix: Tensor, tokens: Sequence[str], what: str) -> str:
         f"{what}: the strongest link to an earlier token is from token {query} “{visible(tokens[query])}” to token "
         f"{key} “{visible(tokens[key])}”, {float(matrix[query, key]):.2f}."
     )
-
-
-def _signed(value: Tensor) -> str:
-    return f"{float(value):.2f}".replace("-", "−")

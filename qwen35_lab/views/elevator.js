@@ -1,55 +1,7 @@
 // The layer elevator. Everything arrives once, as text; a step redraws in the browser and asks nobody.
-const TYPES = { float32: Float32Array, int32: Int32Array, int8: Int8Array };
 const LETTERS = { linear_attention: "L", full_attention: "F" };
 const NAMES = { linear_attention: "Gated DeltaNet", full_attention: "gated attention" };
 const UP = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1 };
-const ALONG = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
-
-function decode(value) {
-  if (Array.isArray(value)) return value.map(decode);
-  if (value === null || typeof value !== "object") return value;
-  if ("base64" in value) {
-    const bytes = Uint8Array.from(atob(value.base64), c => c.charCodeAt(0));
-    const data = new TYPES[value.type](bytes.buffer);
-    const width = value.shape.at(-1);
-    return { data, shape: value.shape, row: (...at) => {
-      let n = 0;
-      at.forEach((i, axis) => { n = n * value.shape[axis] + i; });
-      return at.length === value.shape.length ? data[n] : data.subarray(n * width, (n + 1) * width);
-    } };
-  }
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(item)]));
-}
-
-function make(tag, className = "", text = "", attributes = {}) {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-}
-
-const number = x => {
-  if (x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5)) return x.toExponential(1).replaceAll("-", "−");
-  return String(+x.toPrecision(3)).replaceAll("-", "−");
-};
-const percent = p => (100 * p).toFixed(1) + " %";
-const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
-
-// a bar with a name before it and numbers behind it
-function bar(name, className) {
-  const row = make("div", "q35-bar " + className);
-  const parts = [make("span", "q35-name", name), make("span", "q35-track"), make("span", "q35-number")];
-  const fill = make("span", "q35-fill");
-  parts[1].append(fill);
-  row.append(...parts);
-  return { row, set(share, text, label) {
-    row.hidden = false;
-    fill.style.width = `${(100 * clamp(share, 0, 1)).toFixed(1)}%`;
-    parts[2].textContent = text;
-    if (label !== undefined) parts[0].textContent = label;
-  } };
-}
 
 // the shaft: a native slider beside one row per floor, the embedding at the bottom
 function shaft(d, floors, go) {
@@ -77,27 +29,6 @@ function shaft(d, floors, go) {
   return { box, slider, rows };
 }
 
-// the tokens: one can be chosen, by click or with the arrow keys
-function tokenStrip(d, go) {
-  const strip = make("div", "q35-tokens", "", { role: "radiogroup", "aria-label": "token" });
-  const buttons = d.tokens.map((text, token) => {
-    const button = make("button", "q35-token", text, { type: "button", role: "radio", title: `token ${token}, id ${d.ids[token]}` });
-    button.addEventListener("click", () => go({ token }));
-    button.addEventListener("keydown", e => {
-      const last = d.tokens.length - 1;
-      const jumps = { Home: 0, End: last };
-      if (!(e.key in ALONG) && !(e.key in jumps)) return;
-      const to = jumps[e.key] ?? clamp(token + ALONG[e.key], 0, last);
-      e.preventDefault();
-      go({ token: to });
-      buttons[to].focus();
-    });
-    return button;
-  });
-  strip.append(...buttons);
-  return { strip, buttons };
-}
-
 // one tap: its name, shape and statistics, and the chosen token's values as a strip of colours
 function tapRow(d) {
   const row = make("div", "q35-tap");
@@ -105,8 +36,6 @@ function tapRow(d) {
   const canvas = make("canvas", "q35-strip", "", { role: "img" });
   canvas.height = 1;
   row.append(name, shape, numbers, canvas);
-  const rgb = hex => [1, 3, 5].map(n => parseInt(hex.slice(n, n + 2), 16));
-  const [positive, negative] = [rgb(d.colours.positive), rgb(d.colours.negative)];
   return { row, set(tap, token) {
     name.textContent = tap.name;
     shape.textContent = tap.axes.map((axis, n) => `${axis} ${tap.shape[n]}`).join(" × ");
@@ -114,7 +43,10 @@ function tapRow(d) {
     const cells = tap.strip.row(token);
     canvas.width = cells.length;
     const ink = canvas.getContext("2d"), image = ink.createImageData(cells.length, 1);
-    cells.forEach((v, n) => image.data.set([...(v < 0 ? negative : positive), Math.round(255 * (Math.abs(v) / 127) ** 0.65)], 4 * n));
+    cells.forEach((v, n) => {
+      const [r, g, b, a] = tint(d.colours, v / 127);
+      image.data.set([r, g, b, Math.round(255 * a)], 4 * n);
+    });
     ink.putImageData(image, 0, 0);
     const exact = tap.values ? ": " + [...tap.values.row(token)].map(number).join("  ") : "";
     canvas.title = `${tap.name} of this token${exact}; full colour is ±${number(tap.limit)}`;
@@ -126,13 +58,7 @@ function tapRow(d) {
 function render({ model, el }) {
   const d = decode(JSON.parse(model.get("payload")));
   const floors = d.floors.length, tokens = d.tokens.length;
-  const root = make("div", "q35-elevator", "", { role: "group", "aria-label": "layer elevator" });
-  for (const [name, colour] of Object.entries(d.colours)) root.style.setProperty(`--q35-${name}`, colour);
-  // JupyterLab listens for its one-letter shortcuts on the document: keep keys that are meant for us
-  root.addEventListener("keydown", e => {
-    const theirs = ["Escape", "Tab"].includes(e.key) || e.ctrlKey || e.metaKey || (e.key === "Enter" && e.shiftKey);
-    if (!theirs) e.stopPropagation();
-  });
+  const root = makeRoot("q35-elevator", "layer elevator", d.colours);
 
   const here = { floor: clamp(model.get("floor"), 0, floors - 1), token: clamp(model.get("token"), 0, tokens - 1) };
   let saving;
@@ -148,9 +74,9 @@ function render({ model, el }) {
     }, 150);
   }
 
-  const head = make("div", "q35-head");
-  head.append(make("b", "q35-badge", d.badge), make("span", "", d.provenance.slice(d.badge.length)));
-  const { strip, buttons } = tokenStrip(d, go);
+  const head = makeHead(d);
+  const tokenTitles = d.tokens.map((_, n) => `token ${n}, id ${d.ids[n]}`);
+  const { strip, show: showToken } = tokenStrip(d.tokens, tokenTitles, n => go({ token: n }));
   const lift = shaft(d, floors, go);
   const view = make("div", "q35-view");
   const title = make("div", "q35-title", "", { "aria-live": "polite" });
@@ -179,12 +105,7 @@ function render({ model, el }) {
       row.lastChild.textContent = d.words[d.lens.row(n, token)[0]];
       row.lastChild.style.opacity = 0.45 + 0.55 * d.probabilities.row(n, token)[0];
     });
-    buttons.forEach((button, n) => {
-      button.setAttribute("aria-checked", n === token);
-      button.tabIndex = n === token ? 0 : -1;
-    });
-    const chosen = buttons[token];
-    strip.scrollLeft = clamp(strip.scrollLeft, chosen.offsetLeft + chosen.offsetWidth - strip.clientWidth + 40, Math.max(0, chosen.offsetLeft - 40));
+    showToken(token);
 
     const most = Math.max(...Array.from({ length: floors }, (_, n) => d.stream.row(n, token)),
       ...Array.from({ length: floors - 1 }, (_, n) => Math.max(d.mixer.row(n, token), d.ffn.row(n, token)))) || 1;

@@ -1,6 +1,5 @@
 """What the layer elevator shows, as plain values and arrays: no widget and no picture here."""
 
-import base64
 from itertools import pairwise
 from typing import Any
 
@@ -25,7 +24,7 @@ def describe(trace: Trace, lens: Lens, vocabulary: dict[int, str]) -> dict[str, 
     cells = max(8, min(STRIP_CELLS, STRIP_BYTES // strips))
     ids = lens.ids.unique()
     return {
-        "provenance": trace.provenance,
+        "provenance": str(trace.provenance),
         "badge": theme.kind_of(trace.provenance),
         "colours": theme.COLOURS,
         "tokens": [visible(token) for token in trace.tokens],
@@ -86,17 +85,6 @@ def peaks(rows: Tensor, cells: int) -> Tensor:
     edges = torch.linspace(0, count, cells + 1).round().long().tolist()
     parts = [rows[:, a:b] for a, b in pairwise(edges)]
     return torch.stack([part.gather(1, part.abs().argmax(1, keepdim=True))[:, 0] for part in parts], dim=1)
-
-
-def encode(value: Any) -> Any:
-    """Arrays as {type, shape, base64}; the rest as it is."""
-    if isinstance(value, np.ndarray):
-        little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
-        text = base64.b64encode(little.tobytes()).decode()
-        return {"type": str(value.dtype), "shape": list(value.shape), "base64": text}
-    if isinstance(value, dict):
-        return {key: encode(item) for key, item in value.items()}
-    return [encode(item) for item in value] if isinstance(value, list) else value
 
 
 def in_words(data: dict[str, Any], floor: int, token: int) -> str:

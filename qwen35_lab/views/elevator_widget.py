@@ -7,30 +7,26 @@ All of it is sent to the browser once, as text, and drawn there: a step asks no 
 The number of cells in a heat strip shrinks with layers × tokens × taps so that this stays a few megabytes.
 """
 
-import base64
 import json
-from html import escape
-from pathlib import Path
-from typing import Any
 
-import anywidget
 import traitlets
 
 from ..analysis import Lens, logit_lens
 from ..qwen import Prompt, Qwen
 from ..trace import Trace
-from .elevator_data import describe, encode, in_words
+from .elevator_data import describe, in_words
 from .elevator_png import draw
+from .widget import LabWidget, css, encode, esm
 
-HERE = Path(__file__).parent
 RECORD = ("*", "layers.*.mixer.weights")  # every tap but the lazy ones, and the attention weights
 
 
-class LayerElevator(anywidget.AnyWidget):
+class LayerElevator(LabWidget):
     """The widget. `floor` and `token` can be read and set; `payload` is all it knows, as JSON."""
 
-    _esm = HERE / "elevator.js"
-    _css = HERE / "elevator.css"
+    TITLE = "Layer elevator"
+    _esm = esm("kit", "elevator")
+    _css = css("kit", "elevator")
     payload = traitlets.Unicode().tag(sync=True)
     floor = traitlets.Int(0).tag(sync=True)
     token = traitlets.Int(0).tag(sync=True)
@@ -49,33 +45,8 @@ class LayerElevator(anywidget.AnyWidget):
         """The present view in words."""
         return in_words(self._data, self.floor, self.token)
 
-    def html(self) -> str:
-        """The elevator as a page of its own that needs neither kernel nor network."""
-        state = json.dumps({"payload": self.payload, "floor": self.floor, "token": self.token}).replace("</", "<\\/")
-        esm, css = (HERE / f"elevator.{kind}" for kind in ("js", "css"))
-        return PAGE.format(
-            title=escape(f"Layer elevator · {self._data['provenance']}"),
-            css=css.read_text(encoding="utf-8"),
-            state=state,
-            esm=esm.read_text(encoding="utf-8").replace("export default", "const widget ="),
-        )
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        found = super()._repr_mimebundle_(**kwargs) or {}
-        data, metadata = found if isinstance(found, tuple) else (found, {})
-        picture = base64.b64encode(self.static()).decode()
-        return {**data, "image/png": picture, "text/plain": self.alt()}, metadata
-
-
-PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width"><style>{css}</style></head><body style="margin:1rem">
-<div id="here"></div><script type="application/json" id="state">{state}</script><script type="module">
-{esm}
-const state = JSON.parse(document.getElementById("state").textContent);
-const model = {{get: k => state[k], set: (k, v) => {{ state[k] = v; }}, on() {{}}, save_changes() {{}}}};
-widget.render({{model, el: document.getElementById("here")}});
-</script></body></html>
-"""
+    def provenance(self) -> str:
+        return str(self._data["provenance"])
 
 
 def elevator(qwen: Qwen, prompt: Prompt | Trace, floor: int = -1, token: int = -1) -> LayerElevator:

@@ -41,7 +41,9 @@ class Figure(go.Figure):
         """The same picture as PNG, for paper and for pages without JavaScript. Needs kaleido and a Chromium."""
         lines = textwrap.wrap(f"{theme.kind_of(self.provenance())} · {self.caption()}", width // 7)
         room = 16 * len(lines) + 8
-        plain = go.Figure(self).update_layout(
+        height = (self.to_dict()["layout"].get("height") or theme.HEIGHT) + room
+        plain = go.Figure(self)
+        plain.update_layout(
             paper_bgcolor="white",
             plot_bgcolor="white",
             font_color="#222222",
@@ -49,13 +51,13 @@ class Figure(go.Figure):
                 "text": "<br>".join(lines),
                 "font": {"size": 12},
                 "x": 0.02,
-                "y": 1,
+                "y": 1 - 12 / height,
                 "yanchor": "top",
-                "pad": {"t": 8},
             },
-            margin_t=theme.TOP + room,
-            height=(self.to_dict()["layout"].get("height") or theme.HEIGHT) + room,
+            margin_t=(plain.layout.margin.t or theme.TOP) + room,
+            height=height,
         )
+        plain.update_traces(textfont_color="#222222", selector={"type": "heatmap"})
         try:
             return plain.to_image("png", width=width, scale=2)
         except (ValueError, RuntimeError) as error:

@@ -5,13 +5,17 @@ Without a browser they are skipped, with the reason. QWEN35_LAB_REQUIRE_BROWSER=
 
 import os
 import shutil
+from collections.abc import Callable
 
+import nbformat
+import nbnorm
 import pytest
-from browser.driver import CHROMIUM_ARGUMENTS, Lab, jupyterlab
+from browser.driver import CHROMIUM_ARGUMENTS, ROOT, Lab, jupyterlab
 from playwright.sync_api import sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = "left out, there is no Chromium: install it (Debian: apt install chromium) or set CHROMIUM=/path/to/it"
+NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +41,34 @@ def lab(browser, server):
     lab = Lab(browser, server)
     yield lab
     lab.close()
+
+
+@pytest.fixture(scope="session", params=NOTEBOOKS)
+def notebook(request, browser, server):
+    """A notebook that has run from top to bottom, once for all tests: each leaves its widgets as it found them.
+
+    `name` is the notebook's, `saved` the file as it was just after the run.
+    """
+    lab = Lab(browser, server)
+    lab.name = request.param
+    lab.open_notebook(f"notebooks/{lab.name}.ipynb")
+    lab.run_all()
+    lab.saved = shutil.copy(lab.save(), server.folder / f"{lab.name}.ipynb")
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def sample(lab) -> Callable[..., Lab]:
+    def sample(*sources: str, tags: tuple[str, ...] = (), run: bool = True) -> Lab:
+        """A notebook of these cells, in JupyterLab; the first cell has the tags."""
+        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": nbnorm.KERNEL})
+        notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        notebook.cells[0].metadata["tags"] = list(tags)
+        nbformat.write(notebook, lab.server.folder / "sample.ipynb")
+        lab.open_notebook("sample.ipynb")
+        if run:
+            lab.run_all()
+        return lab
+
+    return sample

@@ -6,6 +6,7 @@ wherever that is possible: it knows when a kernel is ready and when the last cel
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -19,15 +20,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # in containers; both programs ask to be told
 CHROMIUM_ARGUMENTS = ["--disable-gpu", *(["--no-sandbox"] if AS_ROOT else [])]
+WIDTH, HEIGHT = 1300, 1000
 SERVER_SECONDS = 60
 PAGE_MS = 60_000
 RUN_MS = 300_000
-SOON_SECONDS = 10
+SOON_SECONDS = 5
+# An element that may stay without effect on the picture says so with data-q35-quiet.
+SLIDER = "input[type=range]:not([data-q35-quiet]), [role=slider]:not(input)"
+BUTTON = ":is(button, [role=button]):not([data-q35-quiet], .modebar-btn)"  # the last are plotly's own
+# What JupyterLab and Chromium say without any fault of ours.
+NOISE = {
+    r"net::ERR_ABORTED": "the page was left, or a picture replaced, while it loaded",
+    r"WebSocket is closed before the connection is established": "the page was left while it loaded",
+}
 
 
 @dataclass(frozen=True)
@@ -41,10 +51,14 @@ class Server:
 def jupyterlab(folder: Path) -> Iterator[Server]:
     """JupyterLab as `make lab` starts it, on copies of the notebooks: what runs here is not saved in the repository."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    # Draw every cell, also those that are scrolled out of sight.
-    settings = folder / "settings" / "@jupyterlab" / "notebook-extension" / "tracker.jupyterlab-settings"
-    settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps({"windowingMode": "none"}))
+    # Draw every cell, also those that are scrolled out of sight, and save what the widgets know.
+    for name, value in {
+        "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+        "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
+    }.items():
+        settings = folder / "settings" / f"{name}.jupyterlab-settings"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps(value))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
@@ -88,27 +102,102 @@ def wait_until_it_answers(server: Server, process: subprocess.Popen, log: Path) 
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
 
 
-class Lab:
-    """One browser tab with JupyterLab in it. Requests to other machines are refused, and noted in `outside`."""
+class Tab:
+    """One browser tab, and all that goes wrong in it.
 
-    def __init__(self, browser: Browser, server: Server):
-        self.server = server
+    Requests to anywhere but `home` are refused and noted in `outside`; `faults` has failing requests of ours, what is
+    thrown, and what the console says as a warning or an error.
+    """
+
+    def __init__(self, browser: Browser, home: str):
+        self.home = home.removeprefix("http")
         self.outside: list[str] = []
-        self.page_errors: list[str] = []
-        self.context = browser.new_context(viewport={"width": 1300, "height": 1000})
+        self.faults: list[str] = []
+        self.context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
         self.context.set_default_timeout(PAGE_MS)
         self.context.route(lambda url: not self.is_ours(url), self.refuse)
         self.context.add_init_script(path=ROOT / "tests/browser/page.js")
         self.page = self.context.new_page()
-        self.page.on("pageerror", lambda error: self.page_errors.append(str(error)))
+        self.listen(self.page)
 
     def is_ours(self, url: str) -> bool:
-        here = self.server.url.removeprefix("http")
-        return url.startswith(("http" + here, "ws" + here, "data:", "blob:", "about:"))
+        return url.startswith(("http" + self.home, "ws" + self.home, self.home, "data:", "blob:", "about:"))
 
     def refuse(self, route) -> None:
         self.outside.append(route.request.url)
         route.abort()
+
+    def listen(self, page: Page) -> None:
+        page.on("pageerror", lambda error: self.note(f"thrown: {error}"))
+        page.on("console", lambda said: said.type in ("warning", "error") and self.note(f"{said.type}: {said.text}"))
+        page.on("response", lambda got: got.status >= 400 and self.note(f"{got.status}: {got.url}"))
+        page.on("requestfailed", lambda it: self.is_ours(it.url) and self.note(f"failed: {it.url} {it.failure}"))
+
+    def note(self, fault: str) -> None:
+        if not any(re.search(pattern, fault) for pattern in NOISE):
+            self.faults.append(fault)
+
+    def errors(self) -> list[str]:
+        """All that a notebook must not do: in a cell, in a widget or a callback, in the page or on the network."""
+        asked = [f"asked another machine: {url}" for url in self.outside]
+        return asked + self.faults + self.page.evaluate("reader.errors()")
+
+    def resize(self, width: int = WIDTH, height: int = HEIGHT) -> None:
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.wait_for_timeout(300)  # charts and widgets follow
+
+    def drawing(self, beside: Locator | None = None) -> str:
+        """All pictures and tables; of one output only, if something in it is given."""
+        return beside.evaluate("e => reader.drawing(e)") if beside else self.page.evaluate("reader.drawing()")
+
+    def sliders(self) -> list[Locator]:
+        return self.page.locator(f".jp-OutputArea :is({SLIDER}):enabled:visible").all()
+
+    def buttons(self) -> list[Locator]:
+        return self.page.locator(f".jp-OutputArea {BUTTON}:visible").all()
+
+    def move(self, slider: Locator) -> bool:
+        """One step with the keyboard; whether anything drawn changed."""
+        before = self.drawing(slider)
+        slider.focus()
+        at_end = slider.evaluate("slider => slider.value === slider.max")
+        self.page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+        return self.soon(lambda: self.drawing(slider) != before)
+
+    def drag(self, slider: Locator, value: str) -> bool:
+        """To a value; whether anything drawn changed."""
+        before = self.drawing(slider)
+        slider.fill(value)
+        return self.soon(lambda: self.drawing(slider) != before)
+
+    def press(self, button: Locator) -> bool:
+        """Whether anything in its output looks different then."""
+        before = button.evaluate("e => reader.looks(e)")
+        button.click()
+        return self.soon(lambda: button.evaluate("e => reader.looks(e)") != before, seconds=2)
+
+    def pictures_while(self, button: Locator, seconds: float) -> int:
+        """How many different pictures its output shows in that time."""
+        return button.evaluate("(e, ms) => reader.count(e, ms)", 1000 * seconds)
+
+    def soon(self, happened: Callable[[], object], seconds: float = SOON_SECONDS) -> bool:
+        deadline = time.monotonic() + seconds
+        while not happened():
+            if time.monotonic() > deadline:
+                return False
+            self.page.wait_for_timeout(20)
+        return True
+
+    def close(self) -> None:
+        self.context.close()
+
+
+class Lab(Tab):
+    """A tab with JupyterLab in it."""
+
+    def __init__(self, browser: Browser, server: Server):
+        super().__init__(browser, server.url)
+        self.server = server
 
     def open_start_page(self) -> None:
         self.page.goto(f"{self.server.url}/?token={self.server.token}")
@@ -127,7 +216,7 @@ class Lab:
     def run_all(self) -> None:
         """Returns when the last cell has run and everything is drawn: widgets draw after their cell is done."""
         # The command itself returns early, at a cell that is meant to raise.
-        self.page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.command("notebook:run-all-cells", wait=False)
         self.page.wait_for_function("reader.hasRun()", timeout=RUN_MS)
         self.page.wait_for_function("!document.body.textContent.includes('Loading widget')")
         before, now = None, self.drawing()
@@ -135,32 +224,20 @@ class Lab:
             self.page.wait_for_timeout(500)
             before, now = now, self.drawing()
 
-    def errors(self) -> list[str]:
-        """Of cells, of widgets, of callbacks and of the page itself."""
-        return self.page_errors + self.page.evaluate("reader.errors()")
+    def command(self, name: str, wait: bool = True, **options: object) -> None:
+        run = "([name, options]) => window.jupyterapp.commands.execute(name, options)"
+        self.page.evaluate(run if wait else run.replace("=>", "=> void"), [name, options])
 
-    def drawing(self) -> str:
-        return self.page.evaluate("reader.drawing()")
+    def theme(self, name: str) -> None:
+        """`Dark` or `Light`, as in the menu Settings > Theme."""
+        self.command("apputils:change-theme", theme=f"JupyterLab {name}")
+        self.page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=f"JupyterLab {name}")
 
-    def sliders(self) -> list[Locator]:
-        return self.page.locator(".jp-OutputArea input[type=range]:enabled:visible").all()
-
-    def move(self, slider: Locator) -> bool:
-        """One step with the keyboard; whether anything drawn changed."""
-        before = self.drawing()
-        slider.focus()
-        at_end = slider.evaluate("slider => slider.value === slider.max")
-        self.page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
-        return self.soon(lambda: self.drawing() != before)
-
-    def soon(self, happened: Callable[[], object]) -> bool:
-        deadline = time.monotonic() + SOON_SECONDS
-        while not happened():
-            if time.monotonic() > deadline:
-                return False
-            self.page.wait_for_timeout(50)
-        return True
+    def save(self) -> Path:
+        """The file, now with outputs and widget state."""
+        self.command("docmanager:save")
+        return self.server.folder / self.page.evaluate("window.jupyterapp.shell.currentWidget.context.path")
 
     def close(self) -> None:
         self.page.evaluate("window.jupyterapp?.serviceManager?.sessions?.shutdownAll()")
-        self.context.close()
+        super().close()

@@ -15,7 +15,8 @@ from small import DENSE, IDS, MOE, small
 import qwen35_lab as lab
 from qwen35_lab.views import elevator, theme
 from qwen35_lab.views.elevator_data import peaks
-from qwen35_lab.views.elevator_widget import HERE, RECORD
+from qwen35_lab.views.elevator_widget import RECORD
+from qwen35_lab.views.widget import HERE, esm
 
 
 def decoded(value):
@@ -184,11 +185,11 @@ def test_the_letters_and_names_are_the_same_in_the_browser():
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed; the browser tests run the script itself")
 def test_the_script_parses(tmp_path):
     module = tmp_path / "elevator.mjs"
-    module.write_bytes((HERE / "elevator.js").read_bytes())
+    module.write_text(esm("kit", "elevator"), encoding="utf-8")
     result = subprocess.run(["node", "--check", str(module)], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
 def test_the_script_is_small():
     """Large scripts load slowly on Colab."""
-    assert (HERE / "elevator.js").stat().st_size < 16_000
+    assert len(esm("kit", "elevator")) < 16_000

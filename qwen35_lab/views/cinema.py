@@ -1,0 +1,97 @@
+"""State cinema: the memory of one DeltaNet head, token by token, as a film."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..analysis.recorded import mixer_values
+from ..analysis.state import account, half_life, recalled, state_geometry
+from ..config import LINEAR
+from ..errors import InputError
+from ..trace import Trace
+from .deck import Axis, Curves, Deck, Dial, Heat, Strip, shrink
+from .words import short, visible
+
+SIDE, CELLS = 64, 3_500_000  # most rows and columns of the memory that are drawn, and cells of all frames
+FOLLOWED = 4  # keys, unless others are asked for
+NEEDED = ("state", "k", "v", "beta", "decay", "write", "erase")  # of the mixer
+
+
+def state_cinema(trace: Trace, layer: int, head: int, keys: Sequence[int] | None = None) -> Deck:
+    """S over time beside its size, its effective rank, what each token wrote, and what chosen keys return.
+
+    A key's curve is r·v / ‖v‖² with r = Sᵀk: 1 where the memory returns the value that its token wrote, 0 where it is
+    gone. It begins at that token.
+
+    Args:
+        trace: with the mixer's q, k, v, beta, decay, and, asked for by name, its state, write and erase.
+        keys: tokens whose keys are followed; by default the four that write most.
+    Raises:
+        InputError: something was not recorded (the message says what to record), or there is no such head or token.
+    """
+    S, k, v, beta, g, write, erase = mixer_values(trace, layer, LINEAR, NEEDED)
+    T, heads = beta.shape
+    if not -heads <= head < heads:
+        raise InputError(f"Layer {layer} has {heads} heads; pass a head from 0 to {heads - 1}.")
+    head %= heads
+    ledger, geometry = account(S, k, g, write, erase), state_geometry(S[:, head, None])
+    followed = followed_keys(keys, ledger.write[:, head])
+    own = k[:, head * k.shape[1] // heads]
+    curves = {key_name(trace.tokens, n): strength(S[:, head], own[n], v[n, head], n) for n in followed}
+    tokens, rows = Axis("token", trace.tokens), min(SIDE, max(8, int((CELLS / T) ** 0.5)))
+    kept = sum(float(curve[-1]) > 0.5 for curve in curves.values())
+    norm, rank = geometry.norm[:, 0], geometry.effective_rank[:, 0]
+    return Deck(
+        [
+            Strip(trace.tokens, ledger.write[:, head], title="written, β‖v‖", signed=False),
+            Heat(
+                f"Memory S, layer {layer}, head {head}", shrink(shrink(S[:, head], rows, 1), rows, 2), over=("token",),
+                rows=Axis("key feature"), columns=Axis("value feature"),
+            ),
+            Curves("What keys return, share of their value", tokens, curves, cursor="token"),
+            Curves("Size, Frobenius norm", tokens, {"‖S‖": norm, "‖ΔS‖": geometry.change[:, 0]}, cursor="token"),
+            Curves("Effective rank", tokens, {"erank": rank}, cursor="token"),
+        ],
+        [Dial("token", trace.tokens, start=-1, play=True)],
+        notes=[_note(beta[n, head], g[n, head], ledger, n, head) for n in range(T)],
+        caption=f"Layer {layer}, head {head}: ‖S‖ grows to {short(float(norm.max()))}, of effective rank "
+        f"{short(float(rank[-1]))} of {min(S.shape[-2:])} at the end. Of the {len(followed)} followed values {kept} "
+        f"{'is' if kept == 1 else 'are'} still returned by more than half after the last token.",
+        provenance=trace.provenance,
+    )  # fmt: skip
+
+
+def followed_keys(keys: Sequence[int] | None, write: Tensor) -> list[int]:
+    """The tokens asked for, or those that write most, in order."""
+    if keys is None:
+        return sorted(write.topk(min(FOLLOWED, len(write))).indices.tolist())
+    if not keys or not all(-len(write) <= n < len(write) for n in keys):
+        raise InputError(f"The keys are {list(keys)}; pass tokens from 0 to {len(write) - 1}.")
+    return [n % len(write) for n in keys]
+
+
+def key_name(tokens: Sequence[str], n: int) -> str:
+    """A token with its number; one without letters or digits, such as a point, with the two before it instead."""
+    if any(letter.isalnum() for letter in tokens[n]):
+        return f"{n} {visible(tokens[n])}"
+    return " ".join([str(n), *(visible(token) for token in tokens[max(0, n - 2) : n])])
+
+
+def strength(S: Tensor, k: Tensor, v: Tensor, token: int) -> Tensor:
+    """How much of a token's value its key returns at every time, [token]; nan before it was written.
+
+    Args:
+        S: [token, K, V] of one head.
+        k, v: [K] and [V] of the token.
+    """
+    found = recalled(S[:, None], k, v).strength[:, 0]
+    return torch.cat((torch.full_like(found[:token], torch.nan), found[token:]))
+
+
+def _note(beta: Tensor, g: Tensor, ledger: object, n: int, head: int) -> str:
+    wrote, erased = (float(getattr(ledger, part)[n, head]) for part in ("write", "erase"))
+    return (
+        f"β {float(beta):.2f}, half-life {short(float(half_life(g)))} tokens, "
+        f"writes {short(wrote)}, erases {short(erased)}"
+    )

@@ -1,0 +1,354 @@
+// The panels of a deck. Each is { box, draw(at), point(link) }: draw for the dials' places, point for what is hovered.
+const SERIES = ["deltanet", "attention", "ffn", "stream"];
+const DASHES = [[], [7, 3], [2, 3], [8, 3, 2, 3]];
+const STEPS = 254, BLANK = 255;
+const MINIMUM = 13; // pixels that a line of labels needs
+
+const frameOf = (values, over, at) => values.row(...over.map(dial => at[dial]));
+const key = axis => `${axis.name} ${axis.size}`;
+const label = (axis, n) => axis.labels ? axis.labels[n] : String(n);
+const longest = labels => Math.max(0, ...labels.map(name => name.length));
+const unitOf = p => p.unit ? ` ${p.unit}` : "";
+
+// place n of a frame: the number itself or what its byte stands for, NaN where there is none; and as text
+function amount(p, now, n) {
+  if (now instanceof Float32Array) return now[n];
+  return now[n] === BLANK ? NaN : p.low + now[n] * (p.high - p.low) / STEPS;
+}
+function valueOf(p, now, n) {
+  const value = amount(p, now, n), step = (p.high - p.low) / STEPS;
+  if (now instanceof Float32Array || Number.isNaN(value)) return number(value);
+  if (step < 1e-4) return number(+value.toPrecision(2));
+  const text = value.toFixed(Math.max(0, Math.round(-Math.log10(step)))); // no more digits than a byte can tell
+  return minus(+text === 0 ? "0" : text);
+}
+
+// byte -> pixel, in the order of canvas memory; the last two are the chequer of cells without a value
+function palette(p, colours) {
+  const pixels = new Uint32Array(257), bytes = new Uint8ClampedArray(pixels.buffer);
+  for (let code = 0; code <= STEPS; code++) {
+    const [r, g, b, a] = tint(colours, (p.low + (p.high - p.low) * code / STEPS) / p.high);
+    bytes.set([r, g, b, 255 * a], 4 * code);
+  }
+  bytes.set([128, 128, 128, 22], 4 * BLANK);
+  bytes.set([128, 128, 128, 48], 4 * 256);
+  return pixels;
+}
+
+const codeOf = (p, v) => Number.isFinite(v) ? Math.round(clamp((v - p.low) / (p.high - p.low), 0, 1) * STEPS) : BLANK;
+
+function frameBox(p, className) {
+  const box = make("section", `q35-panel ${className}`, "", { "aria-label": p.title });
+  const title = make("div", "q35-paneltitle", p.title);
+  if (p.unit) title.append(make("span", "q35-faint", `  ${p.unit}`));
+  if (p.title) box.append(title);
+  return box;
+}
+
+// names along an axis, as many as there is room for
+function ruler(axis, className) {
+  const box = make("div", `q35-ruler ${className}`, "", { "aria-hidden": true });
+  box.style.setProperty("--longest", longest(axis.labels ?? []));
+  let shown = 0;
+  return { box, lay(cell, room) {
+    let every = Math.max(1, Math.ceil(room / cell));
+    if (!axis.labels) every = 2 ** Math.ceil(Math.log2(every)); // as features and heads are counted
+    if (every === shown) return;
+    shown = every;
+    box.replaceChildren();
+    for (let n = 0; n < axis.size; n += every) {
+      const name = make("span", "", label(axis, n));
+      name.style.setProperty("--at", (n + 0.5) / axis.size);
+      box.append(name);
+    }
+  } };
+}
+
+// the colours and what they stand for
+function scale(p, colours) {
+  const box = make("div", "q35-scale"), canvas = make("canvas", "", "", { role: "img" });
+  canvas.width = STEPS + 1;
+  canvas.height = 1;
+  const ink = canvas.getContext("2d"), image = ink.createImageData(STEPS + 1, 1);
+  new Uint32Array(image.data.buffer).set(palette(p, colours).subarray(0, STEPS + 1));
+  ink.putImageData(image, 0, 0);
+  canvas.setAttribute("aria-label", `colours from ${number(p.low)} to ${number(p.high)}${unitOf(p)}`);
+  box.append(make("span", "", number(p.low)), canvas, make("span", "", number(p.high)));
+  if (p.most !== null) box.append(make("span", "q35-faint", `clipped; the largest is ${number(p.most)}`));
+  return box;
+}
+
+function heat(p, deck) {
+  const { rows, columns } = p;
+  const box = frameBox(p, "q35-heat");
+  box.classList.toggle("q35-wide", columns.size > 2.5 * rows.size && columns.size > 24);
+  const grid = make("div", "q35-grid"), plot = make("div", "q35-plot", "", {
+    tabindex: 0, role: "application", "aria-roledescription": "heat map",
+    "aria-label": `${p.title}: ${rows.size} ${rows.name} by ${columns.size} ${columns.name}; arrow keys read cells`,
+  });
+  const [canvas, glyphs] = [make("canvas", "q35-cells"), make("canvas", "q35-glyphs")];
+  const marks = ["q35-row", "q35-column", "q35-cell"].map(c => make("div", c));
+  marks.forEach(mark => { mark.hidden = true; });
+  [canvas.width, canvas.height] = [columns.size, rows.size];
+  const [side, foot] = [ruler(rows, "q35-side"), ruler(columns, "q35-foot")];
+  grid.style.setProperty("--ratio", columns.size / rows.size);
+  grid.style.setProperty("--widest", `${46 * columns.size}px`);
+  grid.classList.toggle("q35-named", Boolean(rows.labels));
+  plot.append(canvas, glyphs, ...marks);
+  grid.append(side.box, plot, foot.box);
+  const legend = make("div", "q35-legend");
+  legend.append(make("span", "q35-faint", `${rows.name} ↓   ${columns.name} →`), scale(p, deck.colours));
+  box.append(grid, legend);
+
+  const ink = canvas.getContext("2d"), image = ink.createImageData(columns.size, rows.size);
+  const pixels = new Uint32Array(image.data.buffer), inks = palette(p, deck.colours);
+  let now, size = { width: 0, height: 0 }, focus = null;
+  function draw(at) {
+    now = frameOf(p.values, p.over, at);
+    const coded = now instanceof Uint8Array;
+    for (let n = 0; n < pixels.length; n++) {
+      const code = coded ? now[n] : codeOf(p, now[n]);
+      pixels[n] = inks[code === BLANK ? BLANK + (Math.floor(n / columns.size) + n % columns.size) % 2 : code];
+    }
+    ink.putImageData(image, 0, 0);
+    write();
+  }
+  // numbers, or at least signs, where cells are large enough
+  function write() {
+    const w = size.width / columns.size, h = size.height / rows.size;
+    const worth = Math.min(w, h) >= 15 && (p.text || p.signed);
+    glyphs.hidden = !worth;
+    if (!worth || !now) return;
+    const dense = window.devicePixelRatio || 1;
+    [glyphs.width, glyphs.height] = [size.width * dense, size.height * dense];
+    const pen = glyphs.getContext("2d");
+    pen.scale(dense, dense);
+    pen.font = "10.5px system-ui, sans-serif";
+    [pen.textAlign, pen.textBaseline] = ["center", "middle"];
+    const paper = getComputedStyle(box).color;
+    for (let n = 0; n < now.length; n++) {
+      const value = amount(p, now, n), text = p.text && w >= 30 ? valueOf(p, now, n) : "";
+      if (!Number.isFinite(value)) continue;
+      pen.fillStyle = Math.abs(value) > 0.55 * p.high ? "white" : paper;
+      pen.fillText(text || (value < -0.02 * p.high ? "−" : ""), (n % columns.size + 0.5) * w, (Math.floor(n / columns.size) + 0.5) * h);
+    }
+  }
+  new ResizeObserver(([entry]) => {
+    size = entry.contentRect;
+    side.lay(size.height / rows.size, MINIMUM);
+    foot.box.classList.toggle("q35-turned", longest(columns.labels ?? []) * 6.5 > size.width / columns.size);
+    foot.lay(size.width / columns.size, columns.labels ? MINIMUM : 26);
+    write();
+  }).observe(plot);
+
+  const read = (row, column) => p.reading.replace("{row}", label(rows, row)).replace("{column}", label(columns, column));
+  const link = (row, column) => deck.link({ panel: me, rows: key(rows), columns: key(columns), row, column, text: read(row, column) });
+  plot.addEventListener("pointermove", e => {
+    const r = plot.getBoundingClientRect(), part = (x, low, length, count) => clamp(Math.floor((x - low) / length * count), 0, count - 1);
+    focus = [part(e.clientY, r.top, r.height, rows.size), part(e.clientX, r.left, r.width, columns.size)];
+    link(...focus);
+  });
+  plot.addEventListener("pointerleave", () => deck.link(null));
+  plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) link(...(focus ??= [0, 0])); });
+  plot.addEventListener("blur", () => deck.link(null));
+  plot.addEventListener("keydown", e => {
+    const [row, column] = focus ?? [0, 0];
+    const to = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
+      Home: [row, 0], End: [row, columns.size - 1] }[e.key];
+    if (!to) return;
+    e.preventDefault();
+    focus = [clamp(to[0], 0, rows.size - 1), clamp(to[1], 0, columns.size - 1)];
+    link(...focus);
+  });
+
+  // which of our rows and columns a hovered cell means, by the axes' names and sizes
+  function places(found) {
+    const row = found?.rows === key(rows) ? found.row : found?.columns === key(rows) ? found.column : null;
+    const column = found?.columns === key(columns) ? found.column : found?.rows === key(columns) ? found.row : null;
+    return [row, column];
+  }
+  const me = { box, draw, title: p.title, point(found) {
+    const [row, column] = places(found);
+    const [band, post, cell] = marks;
+    [band.hidden, post.hidden, cell.hidden] = [row === null, column === null, row === null || column === null];
+    for (const [mark, name, n, count] of [[band, "row", row, rows.size], [cell, "row", row, rows.size], [post, "column", column, columns.size], [cell, "column", column, columns.size]]) {
+      mark.style.setProperty(`--${name}`, `${100 * n / count}%`);
+      mark.style.setProperty(`--${name}size`, `${100 / count}%`);
+    }
+  }, value(found) {
+    const [row, column] = places(found);
+    return row === null || column === null ? null : valueOf(p, now, row * columns.size + column) + unitOf(p);
+  } };
+  return me;
+}
+
+function curves(p, deck) {
+  const box = frameBox(p, "q35-curves"), { size } = p.x, last = Math.max(1, size - 1);
+  const grid = make("div", "q35-lines"), plot = make("div", "q35-plot", "", { role: "img" }), canvas = make("canvas");
+  const cursor = make("div", "q35-cursor"), hair = make("div", "q35-hair"), side = make("div", "q35-ticks"), names = make("div", "q35-names");
+  hair.hidden = true;
+  cursor.hidden = p.cursor === null;
+  const bend = p.log ? v => v > 0 ? Math.log10(v) : NaN : v => v;
+  const [low, high] = [bend(p.low), bend(p.high)], share = v => (bend(v) - low) / ((high - low) || 1);
+  p.ticks.forEach(tick => {
+    const name = make("span", "", number(tick));
+    name.style.bottom = `${100 * share(tick)}%`;
+    side.append(name);
+  });
+  const tags = p.series.map((s, n) => {
+    const tag = make("span", "", s.name);
+    tag.style.color = `var(--q35-${SERIES[n % 4]})`;
+    names.append(tag);
+    return tag;
+  });
+  plot.append(canvas, cursor, hair);
+  const foot = make("div", "q35-ends");
+  foot.append(make("span", "", label(p.x, 0)), make("span", "q35-faint", p.x.name), make("span", "", label(p.x, size - 1)));
+  grid.append(side, plot, names, make("span"), foot);
+  box.append(grid);
+
+  let now, seen = "", area = { width: 0, height: 0 };
+  // no more than two points for each pixel: the lowest and the highest, in their order
+  function points(values, width, height) {
+    const found = [], every = Math.max(1, Math.ceil(size / Math.max(1, width)));
+    for (let i = 0; i < size; i += every) {
+      let [least, most] = [i, i];
+      for (let k = i; k < Math.min(size, i + every); k++) {
+        if (!(values[k] >= values[least])) least = k;
+        if (!(values[k] <= values[most])) most = k;
+      }
+      const pair = least === most ? [least] : [Math.min(least, most), Math.max(least, most)];
+      found.push(...pair.map(k => [k / last * width, (1 - share(values[k])) * height]));
+    }
+    return found;
+  }
+  function line(pen, values, dash, width, height) {
+    const path = points(values, width, height);
+    const length = path.reduce((sum, [, y], n) => sum + (n && Math.abs(y - path[n - 1][1]) || 0), 0);
+    const noisy = length > 12 * width; // dashes of noise cannot be read, and take long; so do long paths
+    pen.setLineDash(noisy ? [] : dash);
+    pen.beginPath();
+    path.forEach(([x, y], n) => {
+      if (noisy && n % 32 === 0) {
+        pen.stroke();
+        pen.beginPath();
+        if (n) pen.moveTo(...path[n - 1]);
+      }
+      if (Number.isFinite(y)) pen[n && Number.isFinite(path[n - 1][1]) ? "lineTo" : "moveTo"](x, y);
+    });
+    pen.stroke();
+  }
+  function paint() {
+    const { width, height } = area, dense = window.devicePixelRatio || 1;
+    if (!now || !width) return;
+    const pen = canvas.getContext("2d"), pixels = [Math.round(width * dense), Math.round(height * dense)];
+    if (canvas.width !== pixels[0] || canvas.height !== pixels[1]) [canvas.width, canvas.height] = pixels;
+    pen.setTransform(dense, 0, 0, dense, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    pen.setLineDash([]);
+    [pen.lineWidth, pen.strokeStyle] = [1, "rgba(128,128,128,0.28)"];
+    p.ticks.forEach(tick => pen.strokeRect(0, (1 - share(tick)) * height, width, 0));
+    [pen.lineWidth, pen.lineJoin] = [1.8, "bevel"];
+    now.forEach((values, n) => {
+      pen.strokeStyle = deck.colours[SERIES[n % 4]];
+      line(pen, values, DASHES[n % 4], width, height);
+    });
+    // names at the lines' ends, moved apart
+    const ends = now.map((values, n) => ({ n, y: (1 - share(values.findLast?.(v => Number.isFinite(bend(v))) ?? values[size - 1])) * height }))
+      .filter(end => Number.isFinite(end.y)).sort((a, b) => a.y - b.y);
+    ends.forEach((end, n) => { if (n) end.y = Math.max(end.y, ends[n - 1].y + 14); });
+    const over = Math.max(0, (ends.at(-1)?.y ?? 0) - height);
+    ends.forEach(end => { tags[end.n].style.transform = `translateY(${end.y - over}px) translateY(-50%)`; });
+  }
+  new ResizeObserver(([entry]) => { area = entry.contentRect; paint(); }).observe(plot);
+  const told = n => p.series.map((s, k) => `${s.name} ${number(now[k][n])}`).join(", ") + unitOf(p);
+  const nearest = e => {
+    const r = plot.getBoundingClientRect();
+    return clamp(Math.round((e.clientX - r.left) / r.width * last), 0, size - 1);
+  };
+  plot.addEventListener("pointermove", e => {
+    const n = nearest(e);
+    if (p.cursor !== null && e.buttons === 1) deck.go(p.cursor, n);
+    deck.link({ panel: me, rows: key(p.x), row: n, text: `${p.x.name} ${label(p.x, n)}` });
+  });
+  plot.addEventListener("pointerdown", e => { if (p.cursor !== null) deck.go(p.cursor, nearest(e)); });
+  plot.addEventListener("pointerleave", () => deck.link(null));
+  const me = { box, title: p.title, draw(at) {
+    const asked = p.over.map(dial => at[dial]).join();
+    if (asked !== seen || !now) {
+      seen = asked;
+      now = p.series.map(s => frameOf(s.values, p.over, at));
+      paint();
+    }
+    if (p.cursor !== null) cursor.style.left = `${100 * at[p.cursor] / last}%`;
+    const here = p.cursor === null ? "" : ` at ${label(p.x, at[p.cursor])}: ${told(at[p.cursor])}`;
+    plot.setAttribute("aria-label", p.title + here);
+  }, point(found) {
+    const n = found?.rows === key(p.x) ? found.row : found?.columns === key(p.x) ? found.column : null;
+    hair.hidden = n === null;
+    if (n !== null) hair.style.left = `${100 * n / last}%`;
+  }, value(found) {
+    const n = found.rows === key(p.x) ? found.row : found.columns === key(p.x) ? found.column : null;
+    return n === null ? null : told(n);
+  } };
+  return me;
+}
+
+function bars(p, deck) {
+  const box = frameBox(p, "q35-bars"), one = p.series.length === 1;
+  box.classList.toggle("q35-both", p.signed);
+  if (!one) {
+    const legend = make("div", "q35-legend");
+    legend.append(...p.series.map((s, n) => make("span", `q35-key q35-series${n % 4}`, s.name)));
+    box.append(legend);
+  }
+  const rows = p.labels.map(name => p.series.map((s, n) => {
+    const row = bar(n ? "" : name, one ? "" : `q35-series${n % 4}`);
+    row.row.title = `${name}, ${s.name}`;
+    row.row.classList.toggle("q35-first", !n);
+    box.append(row.row);
+    return row;
+  }));
+  return { box, title: p.title, draw(at) {
+    p.series.forEach((s, k) => frameOf(s.values, p.over, at).forEach((v, n) => {
+      const { row, set } = rows[n][k];
+      set(Number.isFinite(v) ? Math.abs(v) / (p.high || 1) * (p.signed ? 0.5 : 1) : 0, number(v));
+      row.classList.toggle("q35-below", v < 0);
+    }));
+  }, point() {}, value: () => null };
+}
+
+function strip(p, deck) {
+  const box = frameBox(p, "q35-strippanel");
+  const { strip: chips, buttons, show } = tokenStrip(p.axis.labels, p.axis.labels.map((_, n) => `${p.axis.name} ${n}`), n => deck.go(p.dial, n));
+  chips.setAttribute("aria-label", p.axis.name);
+  box.append(chips);
+  if (p.values) box.append(scale(p, deck.colours));
+  let seen = "", lit = -1, now;
+  buttons.forEach((button, n) => {
+    button.addEventListener("pointerenter", () => deck.link({ panel: me, rows: key(p.axis), row: n, text: `${p.axis.name} ${n} “${label(p.axis, n)}”` }));
+    button.addEventListener("pointerleave", () => deck.link(null));
+  });
+  const me = { box, title: p.title, draw(at) {
+    const asked = p.over.map(dial => at[dial]).join();
+    if (p.values && (asked !== seen || !now)) {
+      seen = asked;
+      now = frameOf(p.values, p.over, at);
+      buttons.forEach((button, n) => {
+        const value = amount(p, now, n), [r, g, b, a] = tint(deck.colours, Number.isFinite(value) ? value / p.high : 0);
+        button.style.backgroundColor = `rgba(${r},${g},${b},${(0.5 * a).toFixed(3)})`;
+        button.title = `${p.axis.name} ${n}: ${valueOf(p, now, n)}${unitOf(p)}`;
+      });
+    }
+    if (lit !== at[p.dial]) show(lit = at[p.dial]);
+  }, point(found) {
+    const n = found?.rows === key(p.axis) ? found.row : found?.columns === key(p.axis) ? found.column : null;
+    buttons.forEach((button, k) => button.classList.toggle("q35-hit", k === n));
+  }, value(found) {
+    const n = found.rows === key(p.axis) ? found.row : found.columns === key(p.axis) ? found.column : null;
+    return n === null || !now ? null : valueOf(p, now, n) + unitOf(p);
+  } };
+  return me;
+}
+
+const PANELS = { heat, curves, bars, strip };

@@ -1,0 +1,136 @@
+"""How long a reader waits: measured, kept in artefacts/browser/timings.json, printed, and never asserted.
+
+And what must hold however long it takes: a dial that is moved while a cell runs neither waits for it nor spoils it.
+"""
+
+import json
+import statistics
+
+import pytest
+from browser.driver import ROOT
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("browser")]
+
+TIMINGS = ROOT / "artefacts" / "browser" / "timings.json"
+PRESSES = 25
+
+START = """
+import hashlib, time, torch
+import qwen35_lab as lab
+from qwen35_lab.views.cinema import state_cinema
+from qwen35_lab.views.deck import Axis, Curves, Deck, Dial, Heat
+torch.set_grad_enabled(False)
+qwen = lab.load("recall")
+steps = Dial("step", range(51))
+"""
+PRELOADED = {
+    "heat map 64 × 64": 'Heat("", torch.randn(51, 64, 64), over=["step"])',
+    "heat map 64 × 512": 'Heat("", torch.randn(51, 64, 512), over=["step"])',
+    "curve of 2,000 points": 'Curves("", Axis("x"), {"y": torch.randn(51, 2000)}, over=["step"])',
+}
+CINEMA = """
+trace = qwen.trace("cat red . dog blue . " * 43, record=["*", "layers.0.mixer.[sew]*"])
+state_cinema(trace, 0, 0)
+"""
+# The erase term of one layer is turned down; OTHER is the model that runs when the dial moves.
+LIVE = """
+other = OTHER
+def logits(places):
+    with other.edited(lab.edit("layers.0.mixer.erase").scale(places["step"] / 50)):
+        return [Heat("logits", other.model(other.encode("cat red . ? cat")).logits[0])]
+Deck(dials=[steps], live=logits)
+"""
+
+
+def record(name: str, **numbers: float) -> None:
+    TIMINGS.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(TIMINGS.read_text(encoding="utf-8")) if TIMINGS.exists() else {}
+    known[name] = {key: round(value, 1) for key, value in numbers.items()}
+    TIMINGS.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def press(lab, key: str, redraws: int) -> float:
+    """Milliseconds from a key press to the frame after so many redraws."""
+    lab.page.keyboard.press(key)
+    assert lab.soon(lambda: lab.page.evaluate("reader.redrawn().redraws") >= redraws), "no redraw"
+    return lab.page.evaluate("reader.redrawn().ms")
+
+
+def measure(lab, name: str, slider, redraws: int = 1) -> None:
+    slider.focus()
+    press(lab, "ArrowRight", redraws)  # the first one is slower: it compiles the code
+    times = [press(lab, "ArrowRight", redraws) for _ in range(PRESSES)]
+    record(name, median_ms=statistics.median(times), p90_ms=statistics.quantiles(times, n=10)[-1], presses=len(times))
+
+
+def test_time_from_key_to_redraw(sample):
+    decks = [f"Deck([{panel}], [steps])" for panel in PRELOADED.values()]
+    lab = sample(START, *decks, LIVE.replace("OTHER", "qwen.twin()"))
+    *preloaded, live = lab.sliders()
+    for name, slider in zip(PRELOADED, preloaded, strict=True):
+        measure(lab, name, slider)
+    measure(lab, "the model runs again", live, redraws=2)  # first the dial, then the answer
+    assert lab.errors() == []
+
+
+def test_frames_per_second_of_the_state_cinema(sample):
+    lab = sample(START, CINEMA)
+    lab.page.locator(".jp-OutputArea-output select").last.select_option("60")
+    begin = lab.page.evaluate("reader.drawn.length")
+    lab.page.get_by_role("button", name="play").last.click()
+    lab.page.wait_for_timeout(2500)
+    times = lab.page.evaluate(f"reader.drawn.slice({begin + 1})")
+    assert len(times) > 2
+    seconds = (times[-1] - times[0]) / 1000
+    record("state cinema, 258 tokens", frames_per_second=(len(times) - 1) / seconds, seconds=seconds)
+    assert lab.errors() == []
+
+
+# ------------------------------------------------------------------------- while a cell runs
+
+WORK = """
+def work(passes):
+    seen = hashlib.sha256()
+    for n in range(passes):
+        seen.update(qwen.model(torch.arange(n % 7, n % 7 + 12)[None]).logits.numpy().tobytes())
+    return seen.hexdigest()
+
+begin = time.perf_counter()
+work(50)
+passes = round(50 * 4 / (time.perf_counter() - begin))  # about four seconds
+"""
+
+
+def printed(lab) -> str:
+    outputs = "window.jupyterapp.shell.currentWidget.content.activeCell.outputArea.model.toJSON()"
+    return "".join(lab.page.evaluate(outputs)[0]["text"])
+
+
+def move_while_a_cell_runs(sample, other: str) -> tuple[str, str, int]:
+    """What the cell prints alone, and with the dial moved meanwhile; how many answers came before it was done."""
+    lab = sample(START + WORK, LIVE.replace("OTHER", other), "print(work(passes))")
+    alone = printed(lab)
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status"
+    lab.sliders()[-1].focus()
+    press(lab, "ArrowRight", redraws=2)
+    lab.command("notebook:run-cell", wait=False)
+    lab.page.wait_for_function(f"{kernel} === 'busy'")
+    lab.sliders()[-1].focus()
+    answers = 0
+    while lab.page.evaluate(kernel) == "busy":
+        press(lab, "ArrowRight" if answers < 40 else "ArrowLeft", redraws=2)
+        answers += lab.page.evaluate(kernel) == "busy"
+    lab.page.wait_for_function("reader.hasRun()")
+    assert lab.errors() == []
+    return alone, printed(lab), answers
+
+
+def test_a_dial_moved_while_a_cell_runs_neither_waits_nor_changes_its_result(sample):
+    alone, together, answers = move_while_a_cell_runs(sample, "qwen.twin()")
+    assert answers >= 3
+    assert together == alone
+
+
+def test_a_dial_that_edits_the_very_model_of_the_cell_is_seen_to_change_its_result(sample):
+    alone, together, _ = move_while_a_cell_runs(sample, "qwen")
+    assert together != alone
