@@ -33,7 +33,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     train = commands.add_parser("train", help="train one of the small models that ship with this package")
     models = train.add_subparsers(title="models", required=True, metavar="MODEL")
-    _add_recall(models)
+    _add_training(models, "recall", 400, "recall with overwrites: a few minutes per seed on one CPU thread")
+    _add_training(models, "microscope", 600, "the same task in one small matrix, with and without erasing")
     table = commands.add_parser("taps", help="list every value of a model that has a name")
     table.add_argument("model", nargs="?", default="recall", help="a shipped model, a folder or a Hub id")
     table.add_argument("--markdown", action="store_true", help="the page docs/taps.md instead")
@@ -53,22 +54,22 @@ def _print_taps(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_recall(models: argparse._SubParsersAction) -> None:
+def _add_training(models: argparse._SubParsersAction, name: str, steps: int, what: str) -> None:
     parser = models.add_parser(
-        "recall",
-        help="recall with overwrites: a few minutes per seed on one CPU thread",
-        description="Train the recall model and write the best seed as a checkpoint. "
+        name,
+        help=what,
+        description=f"Train the {name} model and write the best seed as a checkpoint. "
         "Progress is kept in DIR-training: after Ctrl-C the same command goes on from there.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("--seeds", "--seed", type=_seeds, default="0", metavar="N[,N…]", help="one run for each")
-    add("--steps", type=int, default=400, metavar="N", help="steps of training")
+    add("--steps", type=int, default=steps, metavar="N", help="steps of training")
     add("--target", type=float, default=math.inf, metavar="A", help="stop at this accuracy, such as 0.99")
-    add("--out", type=Path, default=Path("runs", "recall"), metavar="DIR", help="where the checkpoint goes")
+    add("--out", type=Path, default=Path("runs", name), metavar="DIR", help="where the checkpoint goes")
     add("--overwrite", action="store_true", help="replace DIR if it exists")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads (they change the last digits)")
-    parser.set_defaults(run=_train_recall)
+    parser.set_defaults(run=_train, model=name)
 
 
 def _seeds(words: str) -> list[int]:
@@ -78,11 +79,15 @@ def _seeds(words: str) -> list[int]:
         raise argparse.ArgumentTypeError(f"{words!r} is not a list of whole numbers such as 0,1,2") from None
 
 
-def _train_recall(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace) -> int:
     import torch
 
+    from .recall.microscope import lessons, publish_microscope
+    from .recall.model import MICROSCOPE, RECALL
     from .recall.publish import examined, publish
-    from .recall.train import MOST_SEEDS, RECIPE, train_recall
+    from .recall.train import MOST_SEEDS, train_recall
+
+    setup, write = (RECALL, publish) if options.model == RECALL.name else (MICROSCOPE, publish_microscope)
 
     out: Path = options.out.resolve()
     if out.exists() and not options.overwrite:
@@ -94,19 +99,21 @@ def _train_recall(options: argparse.Namespace) -> int:
     if options.threads < 1:
         raise InputError(f"--threads is {options.threads}; pass 1 or more.")
     torch.set_num_threads(options.threads)
-    recipe = replace(RECIPE, steps=options.steps, target=options.target)
+    recipe = replace(setup.recipe, steps=options.steps, target=options.target)
     states = out.with_name(out.name + "-training")
     runs = []
     for seed in dict.fromkeys(options.seeds):
-        qwen, history = train_recall(seed, recipe, state=states / f"seed-{seed}.pt")
-        print(f"seed {seed}: {history!r}")
-        if history.ended == "interrupted":
-            print(f"Kept in {states}; the same command goes on from there.", file=sys.stderr)
-            return 130
-        print("Asking it about fresh texts …", flush=True)
-        runs.append(examined(seed, qwen, history))
-        print(f"seed {seed}: {runs[-1].test!r} in fresh texts")
-    best = publish(runs, recipe, out, overwrite=options.overwrite)
+        for name, lesson, edits in lessons(setup, recipe):
+            state = states / f"seed-{seed}{name}.pt"
+            qwen, history = train_recall(seed, lesson, setup=setup, edits=edits, state=state)
+            print(f"seed {seed}{name}: {history!r}")
+            if history.ended == "interrupted":
+                print(f"Kept in {states}; the same command goes on from there.", file=sys.stderr)
+                return 130
+            print("Asking it about fresh texts …", flush=True)
+            runs.append(examined(seed, qwen, history, setup, edits))
+            print(f"seed {seed}{name}: {runs[-1].test!r} in fresh texts")
+    best = write(runs, recipe, out, overwrite=options.overwrite)
     print(f'Seed {best.seed} is in {out}; load it with qwen35_lab.load("{out}"). {states} can be deleted.')
     return 0
 

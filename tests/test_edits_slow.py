@@ -65,7 +65,7 @@ def assert_same(found: dict[str, torch.Tensor], slow: dict[str, list[Array]], to
         )
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(configs(), st.integers(1, 10), st.integers(0, 1000))
 def test_the_slow_model_equals_ours_at_every_tap(raw: dict[str, Any], length: int, seed: int) -> None:
     """On random architectures, without edits."""

@@ -23,8 +23,8 @@ from .walk import divergence
 __all__ = [
     "Contributions", "Differences", "Effect", "InfluenceParts", "Ledger", "Lens", "NeedleMap", "ParityLedger",
     "RecallMap", "Recalled", "Routing", "StateGeometry", "Ties", "assemble", "attention_map", "coactivation",
-    "contributions", "diff", "divergence", "edit_effect", "effect", "gap", "half_life", "influence_map", "influence_parts",
-    "jensen_shannon", "layer_kinds", "ledger", "logit_lens", "needle_map", "parity_ledger", "recall_map",
-    "recalled", "residual_stream", "retrieval", "routing", "routing_of", "state_geometry", "strongest_reader",
-    "ties", "within_chunk_mask",
+    "contributions", "diff", "divergence", "edit_effect", "effect", "gap", "half_life", "influence_map",
+    "influence_parts", "jensen_shannon", "layer_kinds", "ledger", "logit_lens", "needle_map", "parity_ledger",
+    "recall_map", "recalled", "residual_stream", "retrieval", "routing", "routing_of", "state_geometry",
+    "strongest_reader", "ties", "within_chunk_mask",
 ]  # fmt: skip

@@ -36,14 +36,14 @@ def replay(keys: Tensor, values: Tensor, beta: Dial = 1.0, decay: Dial = 1.0, er
     k, v = keys.double(), values.double()
     dials = [torch.as_tensor(dial, dtype=torch.float64) for dial in (beta, decay, erase)]
     try:
-        beta, alpha, lam = torch.broadcast_tensors(*dials, v.new_zeros(len(k)))[:3]  # [..., write] each
+        strength, alpha, lam = torch.broadcast_tensors(*dials, v.new_zeros(len(k)))[:3]  # [..., write] each
     except RuntimeError as error:
         raise InputError(f"The dials do not broadcast to [..., {len(k)}] ({error}); pass a dial as [L, 1].") from error
-    S = [v.new_zeros(*beta.shape[:-1], k.shape[1], v.shape[1])]
+    S = [v.new_zeros(*alpha.shape[:-1], k.shape[1], v.shape[1])]
     for t in range(len(k)):
         faded = alpha[..., t, None, None] * S[-1]
         stored = k[t] @ faded
-        S.append(faded + k[t, :, None] * (beta[..., t, None] * (v[t] - lam[..., t, None] * stored))[..., None, :])
+        S.append(faded + k[t, :, None] * (strength[..., t, None] * (v[t] - lam[..., t, None] * stored))[..., None, :])
     return torch.stack(S, dim=-3)
 
 

@@ -1,12 +1,11 @@
 """The microscope's folders: one per seed, and beside the best of them a table of all that was measured.
 
-Every seed is trained twice, with the delta rule and, for twice as many steps, without its erase term. The second
-model is not kept, only how far it came: `measured()` reads that back, for a notebook has no time to train it.
+Every seed is trained twice, from the same weights and on the same texts: with the delta rule, and without its erase
+term. The second model is not kept, only how far it came: `measured()` reads that back.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,14 @@ from .score import Score
 
 NO_ERASE: tuple[AnyEdit, ...] = (edit("layers.*.mixer.erase").zero(),)
 MEASURED = "measured.json"
+DIAL_TEXTS = 1024  # at every position of a dial
 
 
 def lessons(setup: Setup, recipe: Recipe) -> Iterator[tuple[str, Recipe, tuple[AnyEdit, ...]]]:
     """The trainings of one seed: what to call each, its recipe, and the edits in force."""
     yield "", recipe, ()
     if setup is MICROSCOPE:
-        yield "-without-erase", replace(recipe, steps=2 * recipe.steps), NO_ERASE
+        yield "-without-erase", recipe, NO_ERASE
 
 
 def measured() -> list[dict[str, Any]]:
@@ -66,10 +66,12 @@ def _measure(run: Run) -> dict[str, Any]:
     }  # fmt: skip
     if run.edits:
         return known
+    erase, decay = (dial(run.qwen, texts=DIAL_TEXTS) for dial in (erase_dial, decay_dial))
+    crowds = capacity(run.qwen, texts=2 * DIAL_TEXTS)
     return known | {
-        "erase_dial": {factor: _split(score) for factor, score in erase_dial(run.qwen).items()},
-        "decay_dial": {factor: _split(score) for factor, score in decay_dial(run.qwen).items()},
-        "capacity": {keys: round(score.accuracy, 4) for keys, score in capacity(run.qwen).items()},
+        "erase_dial": {factor: _split(score) for factor, score in erase.items()},
+        "decay_dial": {factor: _split(score) for factor, score in decay.items()},
+        "capacity": {keys: round(score.accuracy, 4) for keys, score in crowds.items()},
     }
 
 
@@ -99,7 +101,7 @@ A very small model of the Qwen3.5 architecture, trained to recall what was writt
 {training(MICROSCOPE, recipe, [each.seed for each in trained])}
 ## Results
 
-{results(trained, best).replace("This folder holds", "The folder `microscope` holds")}
+{results(trained, best, run)}
 All that follows is in `{MEASURED}` too, beside the best seed.
 
 The erase dial: the part of a write that takes out what the memory holds under its key, β Sᵀk, times a factor.
@@ -112,8 +114,7 @@ The decay dial: the log decay g times a factor. Accuracy.
 Capacity: accuracy by the number of keys in the memory, each written twice on average, with one question at the end.
 
 {_columns(with_erase, "capacity", lambda cell: f"{cell:.1%}")}
-Trained without the erase term, and asked without it; the best of all evaluations on the way is of the
-validation texts.
+Trained without the erase term, and asked without it. "Best on the way" is the best evaluation during training.
 
 | seed | steps | CPU seconds | accuracy | written once | overwritten | best on the way |
 |---:|---:|---:|---:|---:|---:|---:|

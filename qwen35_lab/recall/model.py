@@ -58,7 +58,8 @@ CONFIG: dict[str, Any] = {
     "dtype": "float32",
 }
 
-# One head of DeltaNet and nothing else that remembers. (The sizes of attention must be there; no layer uses them.)
+# One head of DeltaNet and nothing else that remembers. The sizes of attention must be there, but no layer uses them;
+# transformers' cache cannot do without an attention layer, so it is told to keep none.
 ONE_HEAD: dict[str, Any] = CONFIG | {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -68,6 +69,7 @@ ONE_HEAD: dict[str, Any] = CONFIG | {
     "linear_num_value_heads": 1,
     "linear_key_head_dim": 12,
     "linear_value_head_dim": 12,
+    "use_cache": False,
 }
 
 
@@ -94,8 +96,8 @@ class Setup:
 
 RECALL = Setup("recall", CONFIG, TRAINED, Recipe(steps=400, muon_rate=1e-2, adamw_rate=6e-3), 32, target=0.99)
 MICROSCOPE = Setup(
-    "microscope", ONE_HEAD, Difficulty(keys=(2, 4), writes=(4, 8), questions=(4, 4)),
-    Recipe(steps=500, muon_rate=1e-2, adamw_rate=6e-3, every=50), 64,
+    "microscope", ONE_HEAD, Difficulty(keys=(2, 4), writes=(4, 16), questions=(4, 4)),
+    Recipe(steps=600, muon_rate=1e-2, adamw_rate=6e-3, every=50), 48,
 )  # fmt: skip
 
 
@@ -110,7 +112,9 @@ def write_checkpoint(qwen: Qwen, folder: str | Path, card: str | None = None, *,
     Args:
         card: the text of its README.md, if it shall have one.
     """
-    generation = json.dumps({"eos_token_id": IDS[END], "pad_token_id": IDS[END], "do_sample": False}, indent=2)
+    settings = {"eos_token_id": IDS[END], "pad_token_id": IDS[END], "do_sample": False}
+    settings |= {} if qwen.config.raw["use_cache"] else {"use_cache": False}
+    generation = json.dumps(settings, indent=2)
     with tempfile.TemporaryDirectory() as temporary:
         beside = Path(temporary)
         make_tokenizer().save_pretrained(beside)

@@ -61,7 +61,7 @@ of gated attention, {origin()}
 {training(RECALL, recipe, [run.seed for run in runs])}
 ## Results
 
-{results(runs, best)}
+{results(runs, best, best)}
 This folder's accuracy by the number of keys in a text:
 {", ".join(f"{n}: {accuracy:.1%}" for n, accuracy in best.test.by_keys().items())}.
 
@@ -75,11 +75,12 @@ A key that was never written is answered with some colour. Words outside the voc
 """
 
 
-def results(runs: Sequence[Run], best: Run) -> str:
+def results(runs: Sequence[Run], best: Run, here: Run) -> str:
     """How every seed did, and which one is here."""
+    which = ", the best on" if here is best else f"; seed {best.seed} did best on"
     return f"""Accuracy on {len(best.test.right):,} questions in fresh texts of the kind trained on; guessing gives
 {CHANCE:.2%}. {sum(run.test.accuracy >= SUCCESS for run in runs)} of {len(runs)} seeds reach
-{SUCCESS:.0%}. This folder holds seed {best.seed}, the best on another set of fresh texts. Seconds include
+{SUCCESS:.0%}. This folder holds seed {here.seed}{which} another set of fresh texts. Seconds include
 the evaluations on the way; where they exceed the CPU seconds, the machine was busy with other things too.
 
 {HEAD}{"".join(row(run.seed, run.history, run.test) for run in runs)}"""

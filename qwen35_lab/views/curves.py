@@ -16,6 +16,7 @@ from . import theme
 from .figure import Figure
 from .words import short
 
+TICKS = [n * 10.0**power for power in range(-5, 4) for n in (1, 2, 5)]  # of losses
 LOOKS = [  # colour, dash, symbol: curves differ in all three
     ("deltanet", "solid", "circle"),
     ("attention", "dash", "square"),
@@ -67,7 +68,7 @@ def cost_curves(
             textfont={"color": theme.COLOURS["stream"]}, hovertemplate="crossing at %{x:,.4g}<extra></extra>",
             marker={"symbol": "circle-open", "size": 14, "color": theme.COLOURS["stream"], "line": {"width": 2}},
         )  # fmt: skip
-    kind = {"type": "log", "dtick": 1} if log else {"rangemode": "tozero"}
+    kind: dict[str, Any] = {"type": "log", "dtick": 1} if log else {"rangemode": "tozero"}
     figure.update_xaxes(title=x_name + (", log scale" if log else ""), **kind)
     figure.update_yaxes(title=unit + (", log scale" if log else ""), **kind, tickformat="~s")
     return figure
@@ -76,15 +77,17 @@ def cost_curves(
 def crossings(
     x: Sequence[float], a: Sequence[float], b: Sequence[float], *, log: bool = False
 ) -> list[tuple[float, float]]:
-    """Where two curves through the same places cross, (x, y), straight lines between the places; also on log axes."""
+    """Where two curves over the same places meet, (x, y): straight lines between the places, on log axes if `log`."""
     into, back = (math.log, math.exp) if log else (float, float)
     points = [(into(p), into(q), into(r)) for p, q, r in zip(x, a, b, strict=True)]
     found = []
     for (x0, a0, b0), (x1, a1, b1) in pairwise(points):
         before, after = a0 - b0, a1 - b1
-        if before == 0 or before * after < 0:
-            share = before / (before - after) if before != after else 0.0
+        if before != after and before * after <= 0 and after:
+            share = before / (before - after)
             found.append((back(x0 + share * (x1 - x0)), back(a0 + share * (a1 - a0))))
+    if points[-1][1] == points[-1][2] and points[-2][1] != points[-2][2]:
+        found.append((float(x[-1]), float(a[-1])))
     return found
 
 
@@ -177,8 +180,10 @@ def training_curves(histories: History | Sequence[History] | Mapping[str, Histor
                 hovertemplate=f"{name}<br>step %{{x}}: %{{y:.1%}}<extra></extra>",
             )  # fmt: skip
     figure.update_xaxes(title="step")
-    column = {"row": 1, "col": 1} if measured else {}
-    figure.update_yaxes(title="loss, smoothed, log scale", type="log", dtick="D2", **column)
+    column: dict[str, Any] = {"row": 1, "col": 1} if measured else {}
+    figure.update_yaxes(
+        title="loss, smoothed, log scale", type="log", tickvals=TICKS, ticktext=[f"{x:g}" for x in TICKS], **column
+    )
     if measured:
         figure.update_yaxes(title="accuracy", tickformat=".0%", range=[-0.02, 1.03], row=1, col=2)
     figure.update_layout(showlegend=len(histories) > 1, legend_y=1.12, margin_t=60)

@@ -1,7 +1,7 @@
 """A deck's static twin: the same view as a PNG, for GitHub, nbviewer, paper and a kernel that is gone."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,20 +124,8 @@ def _curves(pen: Pen, x: float, y: float, width: float, panel: Curves, at: At) -
     for tick in ticks(*ends, panel.log):
         pen.box(x + left, up(tick), w, 1, TRACK)
         pen.text(x + left - 5, up(tick), f"{tick:.3g}", 9, FAINT, anchor="rm")
-    size, taken = array(next(iter(panel.series.values()))).shape[-1], []
-    for n, (name, values) in enumerate(panel.series.items()):
-        now, colour = frame(values, panel.over, at), theme.COLOURS[INKS[n % 4]]
-        known = np.flatnonzero(np.isfinite(now) & ((now > 0) | (not panel.log)))
-        for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
-            places = [(x + left + i * w / max(1, size - 1), float(up(now[i]))) for i in run]
-            if len(places) > 1:
-                pen.line(places, colour, dash=DASHES[n % 4])
-        if len(known):
-            place = float(up(now[known[-1]]))
-            while any(abs(place - other) < 12 for other in taken):
-                place += 4
-            taken.append(place)
-            pen.text(x + left + w + 6, place, name, 10, colour, bold=True, width=right - 6)
+    size = array(next(iter(panel.series.values()))).shape[-1]
+    _lines(pen, x + left, w, panel, at, up)
     if panel.cursor:
         pen.box(x + left + at[panel.cursor] * w / max(1, size - 1) - 0.5, y, 1, high, TEXT)
     axis: Axis = panel.x
@@ -145,6 +133,24 @@ def _curves(pen: Pen, x: float, y: float, width: float, panel: Curves, at: At) -
     pen.text(x + left + w, y + high + 9, axis.label(size - 1), 9, FAINT, anchor="rm")
     pen.text(x + left + w / 2, y + high + 9, axis.name, 9, FAINT, anchor="mm")
     return y + high + 20
+
+
+def _lines(pen: Pen, x: float, w: float, panel: Curves, at: At, up: Callable[[Any], Any]) -> None:
+    """The series, each with its name at its end; `up` says how high a value is drawn."""
+    taken = []
+    for n, (name, values) in enumerate(panel.series.items()):
+        now, colour = frame(values, panel.over, at), theme.COLOURS[INKS[n % 4]]
+        known = np.flatnonzero(np.isfinite(now) & ((now > 0) | (not panel.log)))
+        for run in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):
+            places = [(x + i * w / max(1, len(now) - 1), float(up(now[i]))) for i in run]
+            if len(places) > 1:
+                pen.line(places, colour, dash=DASHES[n % 4])
+        if len(known):
+            place = float(up(now[known[-1]]))
+            while any(abs(place - other) < 12 for other in taken):
+                place += 4
+            taken.append(place)
+            pen.text(x + w + 6, place, name, 10, colour, bold=True, width=68)
 
 
 def _bars(pen: Pen, x: float, y: float, width: float, panel: Bars, at: At) -> float:

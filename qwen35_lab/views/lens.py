@@ -8,7 +8,7 @@ from .figure import Figure
 from .maps import heat_map, token_axis
 from .words import numbered, visible
 
-LINE = 96  # letters of a row of cells
+LINE = 112  # letters of a row of cells
 
 
 def logit_lens_map(lens: Lens, tokens: Sequence[str], vocabulary: Mapping[int, str], *, provenance: object) -> Figure:
@@ -32,7 +32,10 @@ def logit_lens_map(lens: Lens, tokens: Sequence[str], vocabulary: Mapping[int, s
     final = lens.chosen_rank == 0
     rows = ["embedding", *(f"layer {n}" for n in range(floors - 1))]
     written = [
-        [_cell(vocabulary[int(word)], bool(right), max(2, LINE // places - 2)) for word, right in zip(words, rights, strict=True)]
+        [
+            _cell(vocabulary[int(word)], bool(right), max(2, LINE // places - 2))
+            for word, right in zip(words, rights, strict=True)
+        ]
         for words, rights in zip(best, final, strict=True)
     ]
     settled = [lens.settled(token) for token in range(places)]

@@ -29,7 +29,9 @@ class Dial:
         if not len(self.labels):
             raise InputError(f"The dial {self.name!r} has no labels; give one for each of its places.")
         if not -len(self.labels) <= self.start < len(self.labels):
-            raise InputError(f"The dial {self.name!r} has {len(self.labels)} places; start={self.start} is none of them.")
+            raise InputError(
+                f"The dial {self.name!r} has {len(self.labels)} places; start={self.start} is none of them."
+            )
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Axis:
     def describe(self, size: int, panel: str) -> dict[str, Any]:
         if self.labels is not None and len(self.labels) != size:
             raise InputError(
-                f"The axis {self.name!r} of {panel!r} has {len(self.labels)} labels for {size} places; give one for each."
+                f"The axis {self.name!r} of {panel!r} has {len(self.labels)} labels for {size} places; give as many."
             )
         return {"name": self.name, "size": size, "labels": names(self.labels)}
 
@@ -56,7 +58,7 @@ class Heat:
 
     Args:
         values: [*over, rows, columns]
-        limit: the magnitude of full colour; the largest value if none is given. Larger ones are clipped, and that is said.
+        limit: the magnitude of full colour; the largest value if not given. Larger ones are clipped, and that is said.
         text: write the numbers into cells that are large enough.
         reading: how a cell is read aloud, with {row} and {column} for the labels.
     """
@@ -88,7 +90,7 @@ class Heat:
         if np.isnan(cells).all():
             return f"{self.title}: no values."
         ends = [np.unravel_index(f(cells), cells.shape) for f in (np.nanargmin, np.nanargmax)]
-        told = [f"{cells[i, j]:.3g} ({self.rows.label(i)}, {self.columns.label(j)})" for i, j in ends]
+        told = [f"{cells[i, j]:.3g} ({self.rows.label(int(i))}, {self.columns.label(int(j))})" for i, j in ends]
         return f"{self.title}, {self.rows.name} × {self.columns.name}: from {told[0]} to {told[1]}{tail(self.unit)}."
 
 
@@ -125,7 +127,8 @@ class Curves:
         low, high = span(list(values.values()), positive=self.log)
         return {
             **common(self, dials), "x": self.x.describe(size, self.title), "cursor": cursor, "log": self.log,
-            "low": low, "high": high, "ticks": ticks(low, high, self.log), "series": [{"name": n, "values": v} for n, v in values.items()],
+            "low": low, "high": high, "ticks": ticks(low, high, self.log),
+            "series": [{"name": n, "values": v} for n, v in values.items()],
         }  # fmt: skip
 
     def words(self, at: At) -> str:
@@ -159,7 +162,13 @@ class Bars:
                 )
         high = max(map(abs, span(list(values.values()))))
         series = [{"name": name, "values": value} for name, value in values.items()]
-        return {**common(self, dials), "labels": names(self.labels), "signed": self.signed, "high": high, "series": series}
+        return {
+            **common(self, dials),
+            "labels": names(self.labels),
+            "signed": self.signed,
+            "high": high,
+            "series": series,
+        }
 
     def words(self, at: At) -> str:
         told = []
@@ -196,7 +205,9 @@ class Strip:
             return {**found, "values": None}
         values = shaped(self, self.values, dials, 1)
         if values.shape[-1] != len(self.tokens):
-            raise InputError(f"The token strip has {values.shape[-1]} values for {len(self.tokens)} tokens; give as many.")
+            raise InputError(
+                f"The token strip has {values.shape[-1]} values for {len(self.tokens)} tokens; give as many."
+            )
         return {**found, **pack(values, self.signed, self.limit)}
 
     def words(self, at: At) -> str:

@@ -112,7 +112,12 @@ def expert_load(loads: Mapping[str, Tensor], *, provenance: object) -> Figure:
     (experts,) = sizes
     said = [_load_in_words(name, share) for name, share in shares.items()]
     figure = Figure(
-        make_subplots(rows=len(shares), shared_xaxes=True, shared_yaxes="all", vertical_spacing=0.25 / len(shares)),
+        make_subplots(
+            rows=len(shares),
+            shared_xaxes=True,
+            shared_yaxes="all",  # pyright: ignore[reportArgumentType]
+            vertical_spacing=0.25 / len(shares),
+        ),
         caption=f"Share of all choices that went to each of {experts} experts; even would be {1 / experts:.1%} "
         f"(dashed). {' '.join(said)}",
         alt="Bars. " + " ".join(f"{name}: {_shares_in_words(share)}." for name, share in shares.items()),

@@ -63,7 +63,7 @@ function render({ model, el }) {
   let hits = [], saving, ours = false;
 
   function go(to) {
-    if (to.breakpoints) here.breakpoints = to.breakpoints;
+    if (to.breakpoints) { here.breakpoints = to.breakpoints; arm(); }
     here.stop = clamp(to.stop ?? here.stop, 0, last);
     here.token = clamp(to.token ?? here.token, 0, tokens - 1);
     show();
@@ -108,9 +108,14 @@ function render({ model, el }) {
     action();
   });
 
+  // what depends on the breakpoints alone
+  function arm() {
+    hits = d.stops.map((_, n) => matches(n));
+    line.marks.forEach((mark, n) => { mark.className = `${hits[n] ? "q35-on" : ""} ${differs[n] ? "q35-apart" : ""}`; });
+    field.show(here.breakpoints);
+  }
   function show() {
     const { stop, token } = here, at = d.stops[stop];
-    hits = d.stops.map((_, n) => matches(n));
     strip.show(token);
     strip.buttons.forEach((button, n) => button.classList.toggle("q35-differs", Boolean(at.gaps) && !(at.gaps.row(n) <= d.above)));
     bar.counter.textContent = `stop ${stop + 1} of ${last + 1}`;
@@ -121,18 +126,16 @@ function render({ model, el }) {
     if (bar.buttons.differ) bar.buttons.differ.disabled = !d.apart;
     line.slider.value = stop;
     line.slider.setAttribute("aria-valuetext", `stop ${stop + 1} of ${last + 1}: ${at.name}. ${at.meaning}`);
-    line.marks.forEach((mark, n) => { mark.className = `${hits[n] ? "q35-on" : ""} ${differs[n] ? "q35-apart" : ""}`; });
     line.parts.forEach((part, n) => part.classList.toggle("q35-ahead", n > stop));
-    field.show(here.breakpoints);
     tree.show(stop, hits, differs);
     view.show(stop, token, hits[stop]);
   }
   const names = Object.keys(here), follow = () => {
     if (ours) return;
-    for (const name of names) here[name] = model.get(name);
-    go({});
+    go(Object.fromEntries(names.map(name => [name, model.get(name)])));
   };
   for (const name of names) model.on(`change:${name}`, follow);
+  arm();
   show();
   return () => { for (const name of names) model.off(`change:${name}`, follow); };
 }

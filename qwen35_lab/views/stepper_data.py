@@ -17,7 +17,7 @@ from . import theme
 from .elevator_data import peaks
 from .words import visible
 
-BYTES = 1_500_000  # of all values and differences together, before base64 makes a third more of them
+BYTES = 1_750_000  # of all values and differences together, before base64 makes a third more of them
 
 
 def describe(model: TextModel, trace: Trace, against: Trace | None = None, above: float = 1e-5) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def picture(value: Tensor, cells: int, exact: bool) -> dict[str, Any]:
     """[token, …] as it is sent, each token shortened to `cells` cells: the values of largest magnitude stay."""
     sizes = list(value.shape[1:])
     while prod(sizes) > cells and max(sizes) > 1:
-        longest = sizes.index(max(sizes))
+        longest = max(range(len(sizes)), key=lambda n: (sizes[n], n))  # features before heads
         sizes[longest] = (sizes[longest] + 1) // 2
     shown = value
     for axis, size in enumerate(sizes, 1):

@@ -56,8 +56,9 @@ function heat(d, label, go) {
   const readout = make("div", "q35-readout");
   box.append(axes, panels, readout);
   return { box, set(stop, token, picture) {
-    const plan = layout(d, stop, token, picture), roomy = plan.panels * plan.rows * plan.columns <= ROOMY && plan.columns <= 12;
-    const rest = `full colour is ±${number(picture.limit)}${picture.cells.join() === picture.sizes.join() ? "" : "; a cell is the largest of those it stands for"}${d.exact ? "" : "; three digits"}`;
+    const plan = layout(d, stop, token, picture), whole = picture.cells.join() === picture.sizes.join();
+    const roomy = whole && plan.panels * plan.rows * plan.columns <= ROOMY && plan.columns <= 12;
+    const rest = `full colour is ±${number(picture.limit)}${whole ? "" : "; a cell is the largest of those it stands for"}${d.exact ? "" : "; three digits"}`;
     readout.textContent = rest;
     axes.replaceChildren(make("b", "", label), ...plan.axes.map(axis => make("span", "", axis)));
     panels.className = `q35-panels ${plan.square || plan.map ? "q35-square" : "q35-flat"} ${roomy ? "q35-roomy" : ""}`;

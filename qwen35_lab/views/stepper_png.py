@@ -1,5 +1,6 @@
 """The stepper's static twin: the present stop as a PNG, for GitHub, nbviewer, paper and a kernel that is gone."""
 
+import io
 from functools import cache
 from typing import Any
 
@@ -11,13 +12,13 @@ from .pen import FAINT, LINE, MARGIN, SCALE, TEXT, WIDTH, Pen, font, tint, wrap
 
 CODE = {"k": "#7b30a0", "s": "#a31515", "c": FAINT, "n": "#0a6640", "f": "#0050a0", "b": "#0050a0"}
 HOT, CODE_SIZE = "#fff3c4", 9.5
-WIDE = WIDTH - 2 * MARGIN
+WIDE, HEIGHT = WIDTH - 2 * MARGIN, 1100
 
 
 def draw(data: dict[str, Any], stop: int, token: int) -> bytes:
     """One stop of what `stepper_data.describe` gives, as PNG."""
     shown = data["stops"][stop]
-    pen = Pen(1100)
+    pen = Pen(HEIGHT)
     pen.head(data["badge"], data["provenance"])
     pen.tokens(38, data["tokens"], token)
     if shown["kind"]:
@@ -36,7 +37,14 @@ def draw(data: dict[str, Any], stop: int, token: int) -> bytes:
         pen.text(MARGIN, y + 12, f"≠ against {data['against']}: {shown['gaps'][token]:.2g} of the largest value",
                  11, theme.COLOURS["attention"], bold=True, width=WIDE)  # fmt: skip
         y = _heat(pen, shown, shown["difference"], unpacked(shown["difference"], data["exact"]), token, y + 26)
-    return pen.png(min(1100, y + 10))
+    return _png(pen, min(HEIGHT, y + 10))
+
+
+def _png(pen: Pen, height: float) -> bytes:
+    """All colours: with few of them the marked line loses its own."""
+    file = io.BytesIO()
+    pen.image.crop((0, 0, WIDTH * SCALE, round(height * SCALE))).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def equation(pen: Pen, x: float, y: float, parts: list[Any], size: float) -> float:

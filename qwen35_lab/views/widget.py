@@ -47,6 +47,8 @@ class LabWidget(anywidget.AnyWidget):
     """
 
     TITLE = "Qwen3.5 Lab"
+    _esm: Any = ""
+    _css: Any = ""
 
     def static(self) -> bytes:
         """The present view as a PNG."""

@@ -1,4 +1,4 @@
-"""Our code against transformers' on the same weights, dtype and threads, side by side in one process.
+"""Our code against transformers' on the same weights, dtype and threads, side by side in one process, and what taps cost.
 
     make bench                    make bench BENCH_ARGS=--quick
 
@@ -8,6 +8,7 @@ The model has the layer shapes of Qwen3.5-0.8B, but fewer layers and a smaller v
 """
 
 import argparse
+import copy
 import json
 import platform
 import statistics
@@ -18,6 +19,9 @@ import torch
 from reference import ours_like, reference_model
 from torch import Tensor
 
+import qwen35_lab as lab
+from qwen35_lab.capture import record
+from qwen35_lab.model import Tap
 from qwen35_lab.model.delta_rule import chunked
 from qwen35_lab.model.norm import l2_norm
 from qwen35_lab.paths import data_path
@@ -85,6 +89,46 @@ def decode(ours: torch.nn.Module, theirs: torch.nn.Module, tokens: int) -> tuple
     return run_ours, run_theirs
 
 
+class Gone:
+    """In place of a tap: as if the line were not there."""
+
+    wanted = False
+
+    def __call__(self, value: Tensor) -> Tensor:
+        return value
+
+
+def without_taps(model: torch.nn.Module) -> torch.nn.Module:
+    """A copy that shares the weights and has no taps."""
+    bare = copy.deepcopy(model, {id(p): p for p in model.parameters()})
+    for module in list(bare.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, Tap):
+                del module._modules[name]
+                object.__setattr__(module, name, Gone())
+    return bare
+
+
+def taps(model: torch.nn.Module, tokens: int) -> dict[str, tuple[Work, Work]]:
+    """The first of each pair is the plain model, the second the same with something done to its taps."""
+    bare, ids = without_taps(model), torch.randint(0, model.config.vocab_size, (1, tokens))
+
+    def recorded() -> None:
+        with record(model, "*"):
+            model(ids)
+
+    def edited() -> None:
+        with lab.edits.edited(model, lab.edit("layers.*.mixer.beta", token=3).scale(0.5)):
+            model(ids)
+
+    plain = lambda: model(ids)  # noqa: E731
+    return {
+        "nobody listens, against no taps at all": (lambda: bare(ids), plain),
+        "all default taps recorded, against none": (plain, recorded),
+        "β of one token edited in every layer, against none": (plain, edited),
+    }
+
+
 @torch.inference_mode()
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -108,6 +152,14 @@ def main() -> None:
         pair = model_pair(dtype, layers=4)
         report(f"prefill of {tokens} tokens, {name}", prefill(*pair, tokens))
         report(f"decoding 16 tokens, {name}", decode(*pair, 16))
+
+    print("\n| taps | without, ms | with, ms | ratio | quartiles |\n| --- | ---: | ---: | ---: | ---: |")
+    model = model_pair(torch.float32, layers=4)[0]
+    for what, pair in taps(model, 256).items():
+        report(f"0.8B shapes, 256 tokens: {what}", pair)
+    small = lab.load("recall").model
+    for what, pair in taps(small, 104).items():
+        report(f"recall, 104 tokens: {what}", pair)
 
 
 if __name__ == "__main__":

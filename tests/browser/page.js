@@ -61,6 +61,7 @@ window.reader = (() => {
   document.addEventListener('q35-drawn', async () => {
     const mine = press;
     await frame();
+    await new Promise(painted => setTimeout(painted));
     mine.redraws++;
     mine.ms = performance.now() - begin;
     drawn.push(performance.now());

@@ -136,7 +136,10 @@ def test_wrong_panels_are_refused_by_name(panels, message):
 
 
 def test_too_much_is_refused_and_the_panel_named():
-    small, large = Heat("small", np.zeros((4, 2, 2)), over=("token",)), Heat("large", np.zeros((4, 1500, 1500)), over=("token",))
+    small, large = (
+        Heat("small", np.zeros((4, 2, 2)), over=("token",)),
+        Heat("large", np.zeros((4, 1500, 1500)), over=("token",)),
+    )
     with pytest.raises(InputError, match=r"'large', \(4, 1500, 1500\) over \['token'\].*fewer frames"):
         Deck([small, large], [TOKEN])
 
@@ -222,14 +225,14 @@ def test_text_that_looks_like_html_cannot_break_the_page():
 @pytest.mark.skipif(not shutil.which("node"), reason="node is not installed; the browser tests run the script itself")
 def test_the_script_parses(tmp_path):
     module = tmp_path / "deck.mjs"
-    module.write_text(esm("kit", "deck_panels", "deck"), encoding="utf-8")
+    module.write_text(esm("kit", "deck_heat", "deck_plots", "deck"), encoding="utf-8")
     result = subprocess.run(["node", "--check", str(module)], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
 def test_the_script_is_small():
     """Large scripts load slowly on Colab."""
-    assert len(esm("kit", "deck_panels", "deck")) < 32_000
+    assert len(esm("kit", "deck_heat", "deck_plots", "deck")) < 32_000
 
 
 # ------------------------------------------------------------------------- live dials

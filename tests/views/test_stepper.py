@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from small import DENSE, IDS, MOE, small
-from test_elevator import decoded
+from views.test_elevator import decoded
 
 import qwen35_lab as lab
 from qwen35_lab.analysis.equations import EQUATIONS
@@ -217,7 +217,7 @@ def test_other_tokens_are_refused():
 
 
 def test_the_words_name_stop_source_and_numbers(shown):
-    _, trace, widget, seen = shown
+    _, trace, widget, _ = shown
     widget.stop, widget.token = list(trace).index("layers.1.mixer.write"), 3
     words = widget.alt()
     value = trace["layers.1.mixer.write"][3]
@@ -250,11 +250,11 @@ def test_the_output_has_a_picture_and_words_for_readers_without_a_kernel(shown):
 def test_the_page_asks_nobody(shown):
     page = shown[2].html()
     assert theme.kind_of(shown[1].provenance) in page and "</script>" in page
-    assert "http://" not in page and "https://" not in page and "import " not in type(shown[2])._esm
+    assert "http://" not in page and "https://" not in page and "import " not in shown[2]._esm
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="left out, there is no node")
 def test_the_script_is_one_module_that_node_reads(shown, tmp_path):
     file = tmp_path / "stepper.mjs"
-    file.write_text(type(shown[2])._esm, encoding="utf-8")
+    file.write_text(shown[2]._esm, encoding="utf-8")
     subprocess.run(["node", "--check", str(file)], check=True, capture_output=True, text=True)

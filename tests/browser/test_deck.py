@@ -1,0 +1,286 @@
+"""The deck in a real browser, without JupyterLab: dials, linked reading, keyboard, narrow and dark screens."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qwen35_lab.views.deck import Axis, Bars, Curves, Deck, Dial, Heat, Strip
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+
+TOKENS = ["the", " cat", " is", " green", "?"]
+READ = {"rows": Axis("reader", TOKENS), "columns": Axis("source", TOKENS), "over": ("λ",)}
+RANDOM = np.random.default_rng(0)
+STATE = RANDOM.normal(size=(5, 2, 8, 12)).astype("float32")
+TOTAL, WRITE = (RANDOM.normal(size=(2, 5, 5)).astype("float32") for _ in range(2))
+NORM, LEDGER = RANDOM.random((2, 5)).astype("float32"), RANDOM.normal(size=(5, 2)).astype("float32")
+TOTAL[:, 0, 4] = np.nan
+PICTURES = (
+    "[...document.querySelectorAll('canvas.q35-cells, .q35-lines canvas')].map(canvas => canvas.toDataURL()).join()"
+)
+
+
+def shown() -> Deck:
+    panels = [
+        Strip(TOKENS, LEDGER.T, over=("λ",)),
+        Heat("State", STATE, over=("token", "λ"), rows=Axis("key"), columns=Axis("value")),
+        Heat("Influence", TOTAL, reading="‘{row}’ reads ‘{column}’", text=True, **READ),
+        Heat("write", WRITE, **READ),
+        Curves("Norm", Axis("token", TOKENS), {"norm": NORM}, over=("λ",), cursor="token"),
+        Bars("Ledger", ["write", "erase"], {"head 0": LEDGER}, over=("token",)),
+    ]
+    dials = [Dial("token", TOKENS, start=1, play=True), Dial("λ", ["0", "1"])]
+    notes = [f"reads {token}" for token in TOKENS]
+    return Deck(panels, dials, caption="What is written.", provenance="RANDOM · numbers", notes=notes)
+
+
+def saved(folder, page: str):
+    file = folder / "deck.html"
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("deck"), shown().html())
+
+
+@pytest.fixture
+def open_page(browser, file):
+    contexts = []
+
+    def open_page(width=900, file=file, **options):
+        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(file.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def written(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
+
+
+def readout(page) -> str:
+    return page.locator(".q35-readout").inner_text()
+
+
+def test_every_place_of_every_dial_looks_different(open_page):
+    page = open_page()
+    seen = []
+    for dial in ("token", "λ"):
+        page.get_by_role("slider", name=dial, exact=True).focus()
+        page.keyboard.press("Home")
+        for _ in range(5 if dial == "token" else 2):
+            seen.append(page.evaluate(PICTURES))
+            page.keyboard.press("ArrowRight")
+    assert len(set(seen)) == 6, "5 tokens, one of them twice, and 2 λ"
+    assert page.errors == []
+
+
+def test_cells_have_the_colours_of_their_values(open_page):
+    """Blue above zero, orange below, and more of it for more."""
+    page = open_page()
+    pixels = page.evaluate(
+        "[...document.querySelector('canvas.q35-cells').getContext('2d').getImageData(0, 0, 12, 8).data]"
+    )
+    red, _, blue, alpha = np.array(pixels).reshape(8, 12, 4).transpose(2, 0, 1).astype(int)
+    now = STATE[1, 0]
+    strong = np.abs(now) > 0.1 * np.abs(STATE).max()
+    assert ((blue > red) == (now > 0))[strong].all()
+    expected = 255 * (np.abs(now) / np.abs(STATE).max()) ** 0.65
+    assert np.abs(alpha - expected)[strong].max() < 4
+
+
+def test_a_screen_reader_hears_dial_label_and_place(open_page):
+    slider = open_page().get_by_role("slider", name="token", exact=True)
+    assert slider.get_attribute("aria-valuetext") == " cat, 2 of 5"
+
+
+def test_notes_follow_their_dial(open_page):
+    page = open_page()
+    page.get_by_role("slider", name="token", exact=True).fill("3")
+    assert page.locator(".q35-dialnote").inner_text() == "reads green"
+
+
+def test_a_click_and_arrow_keys_on_the_strip_move_the_dial(open_page):
+    page = open_page()
+    page.get_by_role("radio").nth(3).click()
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_role("slider", name="token", exact=True).input_value() == "4"
+
+
+def test_a_click_on_a_curve_moves_the_dial_its_cursor_follows(open_page):
+    page = open_page()
+    area = page.locator(".q35-lines .q35-plot").bounding_box()
+    page.mouse.click(area["x"] + 0.76 * area["width"], area["y"] + 20)
+    assert page.get_by_role("slider", name="token", exact=True).input_value() == "3"
+
+
+def test_play_plays_to_the_end_and_pause_stops(open_page):
+    page = open_page()
+    slider = page.get_by_role("slider", name="token", exact=True)
+    page.get_by_label("frames a second").select_option("2")
+    page.get_by_role("button", name="play token").click()
+    page.wait_for_function("document.querySelector('input').value === '2'")
+    page.get_by_role("button", name="pause token").click()
+    place = slider.input_value()
+    page.wait_for_timeout(700)
+    assert slider.input_value() == place
+    page.get_by_label("frames a second").select_option("60")
+    page.get_by_role("button", name="play token").click()
+    page.get_by_role("button", name="play token").wait_for()
+    assert slider.input_value() == "4"
+    page.get_by_role("button", name="play token").click()  # from the start again
+    page.wait_for_function("document.querySelector('input').value === '4'")
+    assert page.errors == []
+
+
+def test_reset_goes_back_to_the_start(open_page):
+    page = open_page()
+    before = page.evaluate(PICTURES)
+    for dial in ("token", "λ"):
+        page.get_by_role("slider", name=dial, exact=True).focus()
+        page.keyboard.press("End")
+    assert page.evaluate(PICTURES) != before
+    page.get_by_role("button", name="Reset").click()
+    assert page.evaluate(PICTURES) == before
+
+
+def test_pointing_at_a_cell_reads_all_panels_with_these_axes(open_page):
+    page = open_page()
+    area = page.get_by_role("application", name="Influence").bounding_box()
+    page.mouse.move(area["x"] + 1.5 / 5 * area["width"], area["y"] + 3.5 / 5 * area["height"])
+    numbers = f"{written(TOTAL[0, 3, 1])} (write {written(WRITE[0, 3, 1])})"
+    assert readout(page) == f"‘ green’ reads ‘ cat’: {numbers}"
+    lit = page.locator(".q35-cell:visible")
+    assert lit.count() == 2, "the map of the state has other axes"
+    cell = lit.nth(1).bounding_box()
+    other = page.get_by_role("application", name="write").bounding_box()
+    assert cell["x"] == pytest.approx(other["x"] + other["width"] / 5, abs=1)
+    assert cell["y"] == pytest.approx(other["y"] + 3 * other["height"] / 5, abs=1)
+    page.mouse.move(0, 0)
+    assert page.locator(".q35-cell:visible").count() == 0
+
+
+def test_arrow_keys_read_cells_and_a_dial_reads_them_anew(open_page):
+    page = open_page()
+    page.get_by_role("slider", name="λ", exact=True).focus()
+    page.keyboard.press("Tab")  # Reset
+    plot = page.get_by_role("application", name="Influence")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if plot.evaluate("plot => plot === document.activeElement"):
+            break
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    assert written(TOTAL[0, 2, 1]) in readout(page)
+    page.evaluate(
+        "const dial = document.querySelectorAll('input')[1]; dial.value = 1; dial.dispatchEvent(new Event('input'))"
+    )
+    assert written(TOTAL[1, 2, 1]) in readout(page)
+    for key in ("ArrowUp", "ArrowUp", "End"):
+        page.keyboard.press(key)
+    assert "no value" in readout(page)
+
+
+def test_keys_stay_inside_so_that_jupyterlab_deletes_no_cell(open_page):
+    page = open_page()
+    page.evaluate("window.heard = []; document.addEventListener('keydown', event => window.heard.push(event.key))")
+    for place in ("input[type=range]", ".q35-play", "select", "[role=radio][aria-checked=true]", "[role=application]"):
+        page.locator(place).first.focus()
+        for key in ("d", "ArrowUp", "x"):
+            page.keyboard.press(key)
+    assert page.evaluate("window.heard") == []
+    for key in ("Escape", "Control+s", "Shift+Enter"):
+        page.keyboard.press(key)
+    assert [key for key in page.evaluate("window.heard") if key not in ("Control", "Shift")] == ["Escape", "s", "Enter"]
+
+
+@pytest.mark.parametrize("width", [360, 480, 900])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_sticks_out_on_narrow_screens(open_page, width, scheme):
+    page = open_page(width, color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".q35-plot").evaluate_all("plots => Math.min(...plots.map(plot => plot.clientWidth))") > 150
+    assert page.errors == []
+
+
+# ------------------------------------------------------------------------- live dials
+
+
+def answer(places) -> list:
+    return [Heat("Answer", np.full((2, 2), places["β"] - 1.0), rows=Axis("row"), columns=Axis("column"))]
+
+
+def test_without_a_kernel_a_live_dial_says_so(open_page, tmp_path):
+    page = open_page(file=saved(tmp_path, Deck(dials=[Dial("β", [0, 1, 2])], live=answer).html()))
+    assert page.get_by_role("slider", name="β").is_disabled()
+    assert page.get_by_text("needs a running kernel").is_visible()
+    page.get_by_role("button", name="Reset").click()
+    assert page.errors == []
+
+
+def test_a_live_dial_asks_waits_draws_and_shows_errors(open_page, tmp_path):
+    """The page plays the front end, this test the kernel."""
+    live = Deck(dials=[Dial("β", [0, 1, 2])], live=answer)
+    html = (
+        live.html().replace("still: true, ", "").replace("on: nothing", "on: (what, call) => { heard[what] = call; }")
+    )
+    html = html.replace("const state =", "const heard = window.heard = {}; const state = window.state =")
+    page = open_page(file=saved(tmp_path, html))
+    before = page.evaluate(PICTURES)
+    page.get_by_role("slider", name="β").fill("2")
+    question = page.evaluate("state.ask")
+    assert json.loads(question)["at"] == [2]
+    page.get_by_text("computing").wait_for()
+    live.ask = question
+    tell = "payload => { state.payload = payload; heard['change:payload'](); }"
+    page.evaluate(tell, live.payload)
+    assert page.get_by_text("computing").is_hidden()
+    assert page.evaluate(PICTURES) != before
+    page.get_by_role("application").hover()
+    assert "1" in readout(page)
+    live._live = lambda places: [][0]
+    live.ask = json.dumps({"count": 2, "at": [0]})
+    page.evaluate(tell, live.payload)
+    assert "IndexError" in page.get_by_role("alert").inner_text()
+    assert page.errors == []
+
+
+# ------------------------------------------------------------------------- how long a redraw takes
+
+REDRAWS = """async () => {
+  const dial = document.querySelector('input'), times = [];
+  for (let place = 1; place <= 30; place++) {
+    const began = performance.now();
+    dial.value = place;
+    dial.dispatchEvent(new Event('input'));
+    await new Promise(painted => requestAnimationFrame(() => {
+      const channel = new MessageChannel();
+      channel.port1.onmessage = painted;
+      channel.port2.postMessage(0);
+    }));
+    times.push(performance.now() - began);
+  }
+  return times.sort((a, b) => a - b)[15];
+}"""
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 512), (2000,)], ids=str)
+def test_a_redraw_is_announced_and_its_time_printed(open_page, tmp_path, shape):
+    """No assertion on time: that would fail on a busy machine. Run with -s to read it."""
+    values = RANDOM.normal(size=(31, *shape))
+    curve = Curves("curve", Axis("x"), {"y": values}, over=("frame",)) if len(shape) == 1 else None
+    panel = curve or Heat("map", values, over=("frame",))
+    page = open_page(file=saved(tmp_path, Deck([panel], [Dial("frame", range(31))], provenance="RANDOM").html()))
+    page.evaluate("window.drawn = 0; document.addEventListener('q35-drawn', () => { window.drawn += 1; })")
+    print(f"{shape}: input to painted frame, median {page.evaluate(REDRAWS):.1f} ms")
+    assert page.evaluate("window.drawn") == 30
