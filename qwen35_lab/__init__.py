@@ -24,7 +24,7 @@ from .qwen import Qwen, from_config, load, save
 from .trace import Trace
 
 if TYPE_CHECKING:
-    from . import exercises, views
+    from . import exercises, recall, views
     from .exercises import check
     from .views import claim, show_source, step
 
@@ -33,12 +33,12 @@ __all__ = [
     "Cache", "CheckpointError", "ConfigError", "InputError", "LabError", "ModelConfig", "Provenance", "Qwen",
     "Sampling", "TextConfig", "TextModel", "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim",
     "diff", "edit", "edit_effect", "exercises", "family", "from_config", "gap", "load", "load_config", "logit_lens",
-    "parity_ledger", "record", "routing", "save", "show_source", "step", "taps", "views",
+    "parity_ledger", "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.
-_LATER = dict.fromkeys(("views", "claim", "show_source", "step"), "views")
-_LATER |= dict.fromkeys(("exercises", "check"), "exercises")
+_LATER = dict.fromkeys(("views", "claim", "show_source", "step", "step"), "views")
+_LATER |= dict.fromkeys(("exercises", "check"), "exercises") | {"recall": "recall"}
 
 
 def __getattr__(name: str) -> Any:

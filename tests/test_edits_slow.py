@@ -27,6 +27,7 @@ IDS, OTHER_IDS = [3, 1, 4, 1, 5, 9, 2], [7, 7, 2, 9, 0, 5, 1]
 T = len(IDS)
 EXPERTS = MOE["num_experts"]
 MAPS = ("mixer.scores", "mixer.weights")  # [head, query, key]
+LAZY = (*MAPS, "mixer.erase", "mixer.write", "mixer.state")
 SEEDS = st.integers(0, 2**31)
 READ = {"final": "hidden", "logits": "logits"}  # tap -> field of the model's output
 FULL_FIRST = ["full_attention", "linear_attention", "linear_attention", "full_attention"]
@@ -154,7 +155,8 @@ def edits(draw: st.DrawFn, architecture: str) -> Drawn:
     alike: dict[Any, list[str]] = {}  # q of attention and q of DeltaNet have other axes
     for name, axes in found.items():
         alike.setdefault((short(name), axes), []).append(name)
-    (kind_of_tap, axes), names = draw(st.sampled_from(sorted(alike.items())))
+    lazy = [group for group in alike.items() if group[0][0] in LAZY]  # the hard ones: three times as often
+    (kind_of_tap, axes), names = draw(st.sampled_from([*sorted(alike.items()), *lazy, *lazy]))
     where: dict[str, Place] = {}
     pattern = draw(st.sampled_from(names))
     if len(names) > 1 and draw(st.booleans()):

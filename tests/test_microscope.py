@@ -82,10 +82,14 @@ def test_decay_hardly_matters_on_short_texts(qwen):
     assert max(scores) - min(scores) < 0.02
 
 
-def test_transformers_gives_the_same_logits(qwen):
+@pytest.fixture
+def hf(qwen):
     from transformers import AutoModelForCausalLM
 
-    hf = AutoModelForCausalLM.from_pretrained(qwen.folder).eval()
+    return AutoModelForCausalLM.from_pretrained(qwen.folder).eval()
+
+
+def test_transformers_says_the_same(qwen, hf):
     ids = recall.batch(8, FRESH, TASK).inputs
     with torch.inference_mode():
         assert (hf(ids).logits - qwen.model(ids).logits).abs().max() < 1e-4
@@ -144,8 +148,11 @@ def test_edits_hold_during_training_and_are_gone_afterwards():
 
 
 def test_one_command_writes_every_seed_and_the_table(tmp_path, monkeypatch):
-    for dial in ("erase_dial", "decay_dial", "capacity"):  # measure less
-        monkeypatch.setattr(microscope, dial, lambda qwen, texts, of=getattr(recall, dial): of(qwen, (2,), texts=1))
+    def quickly(dial):
+        return lambda qwen, texts: dial(qwen, (2,), texts=1)
+
+    for dial in (recall.erase_dial, recall.decay_dial, recall.capacity):
+        monkeypatch.setattr(microscope, dial.__name__, quickly(dial))
     out = tmp_path / "microscope"
     assert main(["train", "microscope", "--seeds", "0,1", "--steps", "2", "--out", str(out)]) == 0
     folders = sorted(path.parent for path in tmp_path.glob("*/model.safetensors"))

@@ -41,7 +41,7 @@ def capacity(
     qwen: Qwen, keys: Sequence[int] = CROWDS, writes_per_key: int = 2, texts: int = 512, seed: int = TEST
 ) -> dict[int, Score]:
     """Keys that the memory holds -> how well the model answers one question, asked when all has been written."""
-    crowds = {n: Difficulty((n, n), (n * writes_per_key,) * 2, (1, 1)) for n in keys}
+    crowds = {n: Difficulty((n, n), (n * writes_per_key, n * writes_per_key), (1, 1)) for n in keys}
     return {n: score(qwen.model, crowd, texts, seed) for n, crowd in crowds.items()}
 
 

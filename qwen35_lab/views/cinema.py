@@ -13,7 +13,7 @@ from ..trace import Trace
 from .deck import Axis, Curves, Deck, Dial, Heat, Strip, shrink
 from .words import short, visible
 
-SIDE, CELLS = 64, 3_500_000  # most rows and columns of the memory that are drawn, and cells of all frames
+SIDE, CELLS = 64, 1_000_000  # most rows and columns of the memory that are drawn, and cells of all frames
 FOLLOWED = 4  # keys, unless others are asked for
 NEEDED = ("state", "k", "v", "beta", "decay", "write", "erase")  # of the mixer
 
@@ -25,7 +25,7 @@ def state_cinema(trace: Trace, layer: int, head: int, keys: Sequence[int] | None
     gone. It begins at that token.
 
     Args:
-        trace: with the mixer's q, k, v, beta, decay, and, asked for by name, its state, write and erase.
+        trace: with the mixer's k, v, beta, decay, and, asked for by name, its state, write and erase.
         keys: tokens whose keys are followed; by default the four that write most.
     Raises:
         InputError: something was not recorded (the message says what to record), or there is no such head or token.
@@ -35,18 +35,20 @@ def state_cinema(trace: Trace, layer: int, head: int, keys: Sequence[int] | None
     if not -heads <= head < heads:
         raise InputError(f"Layer {layer} has {heads} heads; pass a head from 0 to {heads - 1}.")
     head %= heads
-    ledger, geometry = account(S, k, g, write, erase), state_geometry(S[:, head, None])
-    followed = followed_keys(keys, ledger.write[:, head])
-    own = k[:, head * k.shape[1] // heads]
-    curves = {key_name(trace.tokens, n): strength(S[:, head], own[n], v[n, head], n) for n in followed}
+    S, v, beta, g, write, erase = (x[:, head] for x in (S, v, beta, g, write, erase))  # one head: it may be large
+    k = k[:, head * k.shape[1] // heads]
+    ledger = account(S[:, None], k[:, None], g[:, None], write[:, None], erase[:, None])
+    geometry, written = state_geometry(S[:, None]), ledger.write[:, 0]
+    followed = followed_keys(keys, written)
+    curves = {key_name(trace.tokens, n): strength(S, k[n], v[n], n) for n in followed}
     tokens, rows = Axis("token", trace.tokens), min(SIDE, max(8, int((CELLS / T) ** 0.5)))
     kept = sum(float(curve[-1]) > 0.5 for curve in curves.values())
     norm, rank = geometry.norm[:, 0], geometry.effective_rank[:, 0]
     return Deck(
         [
-            Strip(trace.tokens, ledger.write[:, head], title="written, β‖v‖", signed=False),
+            Strip(trace.tokens, written, title="written, β‖v‖", signed=False),
             Heat(
-                f"Memory S, layer {layer}, head {head}", shrink(shrink(S[:, head], rows, 1), rows, 2), over=("token",),
+                f"Memory S, layer {layer}, head {head}", shrink(shrink(S, rows, 1), rows, 2), over=("token",),
                 rows=Axis("key feature"), columns=Axis("value feature"),
             ),
             Curves("What keys return, share of their value", tokens, curves, cursor="token"),
@@ -54,7 +56,7 @@ def state_cinema(trace: Trace, layer: int, head: int, keys: Sequence[int] | None
             Curves("Effective rank", tokens, {"erank": rank}, cursor="token"),
         ],
         [Dial("token", trace.tokens, start=-1, play=True)],
-        notes=[_note(beta[n, head], g[n, head], ledger, n, head) for n in range(T)],
+        notes=[_note(beta[n], g[n], written[n], ledger.erase[n, 0]) for n in range(T)],
         caption=f"Layer {layer}, head {head}: ‖S‖ grows to {short(float(norm.max()))}, of effective rank "
         f"{short(float(rank[-1]))} of {min(S.shape[-2:])} at the end. Of the {len(followed)} followed values {kept} "
         f"{'is' if kept == 1 else 'are'} still returned by more than half after the last token.",
@@ -89,9 +91,8 @@ def strength(S: Tensor, k: Tensor, v: Tensor, token: int) -> Tensor:
     return torch.cat((torch.full_like(found[:token], torch.nan), found[token:]))
 
 
-def _note(beta: Tensor, g: Tensor, ledger: object, n: int, head: int) -> str:
-    wrote, erased = (float(getattr(ledger, part)[n, head]) for part in ("write", "erase"))
+def _note(beta: Tensor, g: Tensor, wrote: Tensor, erased: Tensor) -> str:
     return (
         f"β {float(beta):.2f}, half-life {short(float(half_life(g)))} tokens, "
-        f"writes {short(wrote)}, erases {short(erased)}"
+        f"writes {short(float(wrote))}, erases {short(float(erased))}"
     )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..analysis import layer_kinds, strongest_reader
 from ..analysis.attention import attention_map
-from ..analysis.influence import assemble, influence_map, influence_parts, within_chunk_mask
+from ..analysis.influence import TAPS, assemble_influence, influence_map, influence_parts, within_chunk_mask
 from ..analysis.recorded import mixer_values
 from ..analysis.state import half_life
 from ..config import FULL, LINEAR
@@ -16,6 +16,7 @@ from ..trace import Trace
 from .deck import Axis, Curves, Deck, Dial, Heat
 from .words import short, signed
 
+CELLS = 1_000_000  # of all maps of a deck
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 TAKES = "“{row}” reads from “{column}”"
 
@@ -29,19 +30,21 @@ def influence_deck(trace: Trace, layer: int, heads: Sequence[int] | None = None)
 
     Args:
         trace: with the mixer's q, k, decay and beta.
-        heads: those on the dial; all by default.
+        heads: those on the dial; by default all, or of long texts those few that take most from earlier tokens.
     Raises:
         InputError: something was not recorded, the layer is an attention layer, or there is no such head.
     """
     parts = influence_parts(trace, layer)
-    chosen = _chosen(heads, len(parts.direct), layer)
+    taken = parts.total.tril(-1).abs().amax((-2, -1))  # [head]
+    most = max(1, CELLS // (4 * parts.total[0].numel()))
+    heads = sorted(taken.topk(min(most, len(taken))).indices.tolist()) if heads is None else heads
+    chosen = _chosen(heads, len(taken), layer)
     beta, g = mixer_values(trace, layer, LINEAR, ("beta", "decay"))
     source = Axis("read from", trace.tokens)
     maps = {"M, all together": parts.total, "Direct write": parts.direct, "Decayed": parts.decayed,
             "Erased": parts.erased}  # fmt: skip
     limit = max(float(values[chosen].abs().max()) for values in maps.values())
     wrong = parts.wrongness()
-    strongest = int(parts.total[chosen].tril(-1).abs().amax((-2, -1)).argmax())
     below = parts.total[chosen].tril()
     negative = float((below < 0).sum()) / (len(chosen) * len(beta) * (len(beta) + 1) / 2)
     return Deck(
@@ -53,7 +56,7 @@ def influence_deck(trace: Trace, layer: int, heads: Sequence[int] | None = None)
             Curves("Write strength β", source, {"β": beta.T[chosen]}, over=("head",)),
             Curves("Half-life, tokens", source, {"ln 2 / −g": half_life(g).T[chosen]}, over=("head",), log=True),
         ],
-        [Dial("head", chosen, start=strongest)],
+        [Dial("head", chosen, start=int(taken[chosen].argmax()))],
         notes=[f"Without its erased part the map is wrong by {_percent(wrong[head])} of its largest entry"
                for head in chosen],
         caption=f"Layer {layer}: {negative:.0%} of M's entries are negative. Leaving out what later writes erased is "
@@ -101,11 +104,16 @@ def chunk_deck(trace: Trace, layer: int, head: int, sizes: Sequence[int] = SIZES
     Raises:
         InputError: something was not recorded, or there is no such head.
     """
+    if not sizes:
+        raise InputError("There is no chunk size to show; pass sizes, such as [1, 4, 16].")
     M = influence_parts(trace, layer).total
     (head,) = _chosen([head], len(M), layer)
     M, T = M[head], M.shape[-1]
     used = [size for size, before in zip(sizes, (0, *sizes), strict=False) if before < T]
-    found = torch.stack([assemble(trace, layer, size).sum(0)[head] for size in used])  # [size, reader, source]
+    q, k, g, beta = mixer_values(trace, layer, LINEAR, TAPS)
+    key_head = head * k.shape[1] // beta.shape[1]
+    own = q[:, key_head, None], k[:, key_head, None], g[:, head, None], beta[:, head, None]
+    found = torch.stack([assemble_influence(*own, size).sum(0)[0] for size in used])  # [size, reader, source]
     inside = torch.stack([within_chunk_mask(T, size) for size in used])
     share = (found.abs() * ~inside).sum((1, 2)) / found.abs().sum((1, 2))
     off = (found - M).abs().amax((1, 2)) / M.abs().max()
@@ -130,8 +138,8 @@ def chunk_deck(trace: Trace, layer: int, head: int, sizes: Sequence[int] = SIZES
     )  # fmt: skip
 
 
-def _chosen(heads: Sequence[int] | None, count: int, layer: int) -> list[int]:
-    chosen = list(range(count) if heads is None else heads)
+def _chosen(heads: Sequence[int], count: int, layer: int) -> list[int]:
+    chosen = list(heads)
     if not chosen or not all(-count <= head < count for head in chosen):
         raise InputError(f"Layer {layer} has {count} heads, asked were {chosen}; pass heads from 0 to {count - 1}.")
     return [head % count for head in chosen]

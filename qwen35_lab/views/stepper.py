@@ -16,7 +16,6 @@ from typing import Any
 
 import traitlets
 
-from ..analysis.walk import divergence
 from ..errors import InputError
 from ..qwen import Prompt, Qwen
 from ..trace import Trace
@@ -126,6 +125,3 @@ def recordable(qwen: Qwen, tokens: int) -> tuple[list[str], str]:
         f"Erase, write and state of the DeltaNet layers are left out: the states would be {numbers:,} numbers. "
         "A shorter text shows them too."
     )
-
-
-__all__ = ["Stepper", "divergence", "step"]

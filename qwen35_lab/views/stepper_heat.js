@@ -50,6 +50,43 @@ function paint(canvas, plan, panel, picture, colours) {
   ink.putImageData(image, 0, 0);
 }
 
+// one panel: colours, their numbers where there is room, and the frame under the pointer; `read` is told the cell
+function panel(plan, p, picture, { colours, label, token, roomy, read, choose }) {
+  const box = make("div", "q35-panel"), frame = make("div", "q35-frame"), ring = make("div", "q35-ring");
+  const canvas = make("canvas", "q35-canvas", "", { role: "img", "aria-label": `${label}${plan.panel ? ", " + plan.panel(p) : ""}` });
+  const place = (element, r, c, columns = 1) => Object.assign(element.style, {
+    top: `${100 * r / plan.rows}%`, height: `${100 / plan.rows}%`,
+    left: `${100 * c / plan.columns}%`, width: `${100 * columns / plan.columns}%` });
+  paint(canvas, plan, p, picture, colours);
+  frame.style.setProperty("--rows", plan.rows);
+  frame.style.setProperty("--columns", plan.columns);
+  frame.append(canvas);
+  if (plan.columns <= (plan.square || plan.map ? 16 : 64) && plan.rows <= 32) frame.append(make("div", "q35-mesh"));
+  if (roomy) {
+    const grid = make("div", "q35-numbers");
+    for (let n = 0; n < plan.rows * plan.columns; n++) grid.append(make("span", "", number(picture.flat[plan.at(p, Math.floor(n / plan.columns), n % plan.columns)])));
+    frame.append(grid);
+  }
+  if (plan.map) { const row = make("div", "q35-chosen"); place(row, token, 0, plan.columns); frame.append(row); }
+  ring.hidden = true;
+  frame.append(ring);
+  const under = event => {
+    const bounds = frame.getBoundingClientRect();
+    return [clamp(Math.floor((event.clientY - bounds.top) / bounds.height * plan.rows), 0, plan.rows - 1),
+      clamp(Math.floor((event.clientX - bounds.left) / bounds.width * plan.columns), 0, plan.columns - 1)];
+  };
+  frame.addEventListener("pointermove", event => {
+    const [r, c] = under(event), at = plan.at(p, r, c);
+    ring.hidden = at < 0;
+    if (at >= 0) { place(ring, r, c); read(plan.name(p, r, c), picture.flat[at]); }
+  });
+  frame.addEventListener("pointerleave", () => { ring.hidden = true; read(null); });
+  if (plan.map) frame.addEventListener("click", event => choose(under(event)[0]));
+  if (plan.panel) box.append(make("div", "q35-panelname", plan.panel(p)));
+  box.append(frame);
+  return box;
+}
+
 // the heat map of one value; the pointer reads a number from it
 function heat(d, label, go) {
   const box = make("div", "q35-heat"), axes = make("div", "q35-axes"), panels = make("div", "q35-panels");
@@ -59,42 +96,14 @@ function heat(d, label, go) {
     const plan = layout(d, stop, token, picture), whole = picture.cells.join() === picture.sizes.join();
     const roomy = whole && plan.panels * plan.rows * plan.columns <= ROOMY && plan.columns <= 12;
     const rest = `full colour is ±${number(picture.limit)}${whole ? "" : "; a cell is the largest of those it stands for"}${d.exact ? "" : "; three digits"}`;
-    readout.textContent = rest;
+    const read = (name, value) => {
+      if (name === null) readout.textContent = rest;
+      else readout.replaceChildren(`${name}  `, make("b", "", (d.exact ? "" : "≈ ") + exactly(value)));
+    };
+    const options = { colours: d.colours, label: `${label} of ${stop.name}`, token, roomy, read, choose: row => go({ token: row }) };
+    read(null);
     axes.replaceChildren(make("b", "", label), ...plan.axes.map(axis => make("span", "", axis)));
     panels.className = `q35-panels ${plan.square || plan.map ? "q35-square" : "q35-flat"} ${roomy ? "q35-roomy" : ""}`;
-    panels.replaceChildren(...Array.from({ length: plan.panels }, (_, p) => {
-      const panel = make("div", "q35-panel"), frame = make("div", "q35-frame"), ring = make("div", "q35-ring");
-      const canvas = make("canvas", "q35-canvas", "", { role: "img", "aria-label": `${label} of ${stop.name}${plan.panel ? ", " + plan.panel(p) : ""}` });
-      paint(canvas, plan, p, picture, d.colours);
-      frame.style.setProperty("--rows", plan.rows);
-      frame.style.setProperty("--columns", plan.columns);
-      frame.append(canvas);
-      if (plan.columns <= (plan.square || plan.map ? 16 : 64) && plan.rows <= 32) frame.append(make("div", "q35-mesh"));
-      if (roomy) {
-        const grid = make("div", "q35-numbers");
-        for (let n = 0; n < plan.rows * plan.columns; n++) grid.append(make("span", "", number(picture.flat[plan.at(p, Math.floor(n / plan.columns), n % plan.columns)])));
-        frame.append(grid);
-      }
-      const place = (element, r, c, columns = 1) => Object.assign(element.style, { top: `${100 * r / plan.rows}%`, height: `${100 / plan.rows}%`, left: `${100 * c / plan.columns}%`, width: `${100 * columns / plan.columns}%` });
-      if (plan.map) { const row = make("div", "q35-chosen"); place(row, token, 0, plan.columns); frame.append(row); }
-      ring.hidden = true;
-      frame.append(ring);
-      const under = event => {
-        const bounds = frame.getBoundingClientRect();
-        return [clamp(Math.floor((event.clientY - bounds.top) / bounds.height * plan.rows), 0, plan.rows - 1), clamp(Math.floor((event.clientX - bounds.left) / bounds.width * plan.columns), 0, plan.columns - 1)];
-      };
-      frame.addEventListener("pointermove", event => {
-        const [r, c] = under(event), at = plan.at(p, r, c);
-        ring.hidden = at < 0;
-        if (at < 0) return;
-        place(ring, r, c);
-        readout.replaceChildren(`${plan.name(p, r, c)}  `, make("b", "", (d.exact ? "" : "≈ ") + exactly(picture.flat[at])));
-      });
-      frame.addEventListener("pointerleave", () => { ring.hidden = true; readout.textContent = rest; });
-      if (plan.map) frame.addEventListener("click", event => go({ token: under(event)[0] }));
-      if (plan.panel) panel.append(make("div", "q35-panelname", plan.panel(p)));
-      panel.append(frame);
-      return panel;
-    }));
+    panels.replaceChildren(...Array.from({ length: plan.panels }, (_, p) => panel(plan, p, picture, options)));
   } };
 }

@@ -29,7 +29,8 @@ PRELOADED = {
     "curve of 2,000 points": 'Curves("", Axis("x"), {"y": torch.randn(51, 2000)}, over=["step"])',
 }
 CINEMA = """
-trace = qwen.trace("cat red . dog blue . " * 43, record=["*", "layers.0.mixer.[sew]*"])
+names = ("q", "k", "v", "beta", "decay", "state", "write", "erase")
+trace = qwen.trace("cat red . dog blue . " * 43, record=[f"layers.0.mixer.{name}" for name in names])
 state_cinema(trace, 0, 0)
 """
 # The erase term of one layer is turned down; OTHER is the model that runs when the dial moves.
@@ -114,6 +115,8 @@ def move_while_a_cell_runs(sample, other: str) -> tuple[str, str, int]:
     """What the cell prints alone, and with the dial moved meanwhile; how many answers came before it was done."""
     lab = sample(START + WORK, LIVE.replace("OTHER", other), "print(work(passes))")
     alone, answers = printed(lab), 0
+    lab.sliders()[0].focus()
+    press(lab, "ArrowRight", redraws=2)  # JupyterLab finds its way past running cells with a widget's first message
     lab.page.evaluate(f"{NOTEBOOK}.content.activeCellIndex = 2")
     lab.command("notebook:run-cell", wait=False)
     lab.page.wait_for_function(f"{STATUS} === 'busy'")

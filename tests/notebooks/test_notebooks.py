@@ -15,6 +15,8 @@ import nbnorm
 import papermill
 import pytest
 
+from qwen35_lab.views import theme
+
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = sorted((HERE.parents[1] / "notebooks").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -26,6 +28,11 @@ MAX_LINES_OF_A_CELL = {"median": 6, "90th percentile": 15, "longest": 25}
 MIN_WORDS_PER_CODE_LINE = 5
 # A minute on a quiet laptop; a busy test machine gets twice that.
 MAX_SECONDS = 120
+KINDS = "|".join(theme.KINDS)
+MAX_OUTPUT_BYTES = 5_000_000  # with what the widgets know
+
+CHART, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
+STATES = "application/vnd.jupyter.widget-state+json"
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -115,11 +122,14 @@ def run(path: Path, folder: Path) -> nbformat.NotebookNode:
     return read(copy)
 
 
+def widget_states(notebook: nbformat.NotebookNode) -> dict:
+    return notebook.metadata.get("widgets", {}).get(STATES, {}).get("state", {})
+
+
 def hidden_errors(notebook: nbformat.NotebookNode) -> list[str]:
     """Errors that stop nothing: shown inside an Output widget (`interact` does that), or printed by a thread."""
-    widgets = notebook.metadata.get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {})
     inside_widgets = [
-        output for widget in widgets.get("state", {}).values() for output in widget["state"].get("outputs", [])
+        output for widget in widget_states(notebook).values() for output in widget["state"].get("outputs", [])
     ]
     printed = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     errors = [f"{o['ename']}: {o['evalue']}" for o in inside_widgets if o["output_type"] == "error"]
@@ -133,13 +143,72 @@ def seconds(notebook: nbformat.NotebookNode) -> float:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
-@pytest.mark.slow
+def pictures(notebook: nbformat.NotebookNode) -> list[tuple[str, nbformat.NotebookNode, str]]:
+    """Each chart, widget and image: its cell's id, its data, and all that the cell shows as text."""
+    found = []
+    for cell in notebook.cells:
+        shown = [output["data"] for output in cell.get("outputs", []) if "data" in output]
+        text = json.dumps([{k: v for k, v in data.items() if not k.startswith("image/")} for data in shown])
+        text += "".join(widget_states(notebook).get(d.get(WIDGET, {}).get("model_id"), {}).get("state", {}).get("payload", "")
+                        for d in shown)  # fmt: skip
+        is_picture = [data for data in shown if {CHART, WIDGET, "image/png", "image/svg+xml"} & set(data)]
+        found += [(cell.id, data, text) for data in is_picture]
+    return found
+
+
+def picture_faults(notebook: nbformat.NotebookNode) -> list[str]:
+    """One picture per cell, and with each the kind of its numbers and what it shows in words."""
+    found, faults = pictures(notebook), []
+    cells = [id for id, _, _ in found]
+    faults += [f"{id}: more than one picture" for id in sorted(set(cells)) if cells.count(id) > 1]
+    for id, data, text in found:
+        if not re.search(r'>(%s)<|"badge\W+(%s)\W' % ((KINDS,) * 2), text):
+            faults.append(f"{id}: no badge")
+        alt = data[CHART]["layout"].get("meta", {}).get("alt", "") if CHART in data else data.get("text/plain", "")
+        if len(alt.split()) < 5:
+            faults.append(f"{id}: no words for who cannot see it")
+        if WIDGET in data and "image/png" not in data:
+            faults.append(f"{id}: no PNG for where widgets do not run")
+    return faults
+
+
+def warnings(notebook: nbformat.NotebookNode) -> list[str]:
+    return [o["text"] for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
+
+
+def output_bytes(notebook: nbformat.NotebookNode) -> int:
+    outputs = [cell.get("outputs", []) for cell in notebook.cells]
+    return len(json.dumps([outputs, notebook.metadata.get("widgets", {})]))
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow, pytest.mark.xdist_group(path.stem)])
+        for path in NOTEBOOKS
+    ],
+)
+def executed(request, tmp_path_factory):
+    """A notebook that has run from top to bottom, once for all these tests."""
+    return run(request.param, tmp_path_factory.mktemp(request.param.stem))
+
+
 @pytest.mark.timeout(600)
-@each_notebook
-def test_runs_offline_without_errors_and_soon(path, tmp_path):
-    executed = run(path, tmp_path)
+def test_runs_offline_without_errors_or_warnings_and_soon(executed):
     assert hidden_errors(executed) == []
+    assert warnings(executed) == []
     assert seconds(executed) <= MAX_SECONDS
+
+
+@pytest.mark.timeout(600)
+def test_each_picture_stands_alone_with_its_badge_and_its_words(executed):
+    assert pictures(executed), "no picture at all"
+    assert picture_faults(executed) == []
+
+
+@pytest.mark.timeout(600)
+def test_what_it_shows_is_not_too_much(executed):
+    assert output_bytes(executed) <= MAX_OUTPUT_BYTES
 
 
 # ------------------------------------------------------------------------- do these checks see anything?
@@ -158,6 +227,38 @@ def test_an_error_inside_interact_is_seen(tmp_path):
     source = "from ipywidgets import interact\n@interact(k=3)\ndef show(k):\n    raise ValueError('broken')"
     (tmp_path / "run").mkdir()
     assert hidden_errors(run(notebook(tmp_path, source), tmp_path / "run")) == ["ValueError: broken"]
+
+
+def outputs(*data: dict) -> nbformat.NotebookNode:
+    """A notebook with one cell that shows these."""
+    made = [nbformat.v4.new_output("display_data", each) for each in data]
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", id="cell", outputs=made)])
+
+
+CHART_WITH_WORDS = {CHART: {"layout": {"meta": {"alt": "A curve that falls from 3 to 1."}}}}
+BADGE = {"text/html": "<b>TINY</b>"}
+
+
+@pytest.mark.parametrize(
+    "shown, faults",
+    [
+        ([CHART_WITH_WORDS, BADGE], []),
+        ([CHART_WITH_WORDS], ["cell: no badge"]),
+        ([{CHART: {"layout": {}}}, BADGE], ["cell: no words for who cannot see it"]),
+        ([CHART_WITH_WORDS, CHART_WITH_WORDS, BADGE], ["cell: more than one picture"]),
+        ([{WIDGET: {"model_id": "1"}, "text/plain": "A map with four cells."}, BADGE],
+         ["cell: no PNG for where widgets do not run"]),
+    ],
+)  # fmt: skip
+def test_a_picture_without_badge_words_or_png_is_seen(shown, faults):
+    assert picture_faults(outputs(*shown)) == faults
+
+
+def test_a_warning_and_a_large_output_are_seen(tmp_path):
+    (tmp_path / "run").mkdir()
+    executed = run(notebook(tmp_path, "import warnings; warnings.warn('old')", "'x' * 6_000_000"), tmp_path / "run")
+    assert "UserWarning: old" in warnings(executed)[0]
+    assert output_bytes(executed) > MAX_OUTPUT_BYTES
 
 
 @pytest.mark.parametrize(
