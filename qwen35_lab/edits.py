@@ -117,6 +117,8 @@ class Edit:
                 part = selection.fitting(operation.change(part, selection), part)
             edited = value.clone()
             edited[grid] = part
+            if "query" in tap.axes:  # a key later than its query stays what it is: out of sight
+                edited = torch.where(selection.seen_keys(value), edited, value)
             if experts is not None:
                 here = torch.isin(ids[0], numbers.to(value.device))
                 edited = torch.where(here[..., None] if value.ndim > here.ndim else here, edited, value)
@@ -133,7 +135,7 @@ def edit(pattern: str, **where: object) -> Edit:
         where: token, head, expert, or any other axis of the tap (`trace[name].axes`, `docs/taps.md`), and `layer`:
             a number, a list of numbers, a range or a slice each; everything where an axis is not mentioned. Negative
             tokens count from the end of the prompt. `expert=3` at a tap with a `choice` axis means wherever expert 3
-            was chosen.
+            was chosen, as the edits before this one left the choice.
     """
     if not isinstance(pattern, str):
         raise InputError(f"An edit begins with the name of a tap; {pattern!r} is none.")

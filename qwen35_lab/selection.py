@@ -62,6 +62,7 @@ class Selection:
         self.seen = (0, 0)  # number of the pass, tokens of it that have fired
         self.tokens = torch.empty(0, dtype=torch.long)  # of the text, those of this piece that are chosen
         self.places = self.tokens  # of these in the choice
+        self.keys = self.tokens  # of attention, those of this piece that are chosen
         passes.reached.setdefault(words, False)
 
     def next(self, value: Tensor) -> tuple[Tensor, ...] | None:
@@ -73,14 +74,20 @@ class Selection:
             elif name in self.fixed:
                 at = self.fixed[name]
             elif name in self.where:  # an axis that grows: the keys of attention
-                at = self._among(self.where[name], 0, size)[0]
+                at = self.keys = self._among(self.where[name], 0, size)[0]
             else:
                 at = torch.arange(size)
+                self.keys = at if name == "key" else self.keys
             if not len(at):
                 return None
             grid.append(at.to(value.device).view([-1 if n == axis else 1 for n in range(value.ndim)]))
         self.passes.reached[self.words] = True
         return tuple(grid)
+
+    def seen_keys(self, value: Tensor) -> Tensor:
+        """Of an attention map [batch, head, query, key]: which keys are not later than their query."""
+        query, key = value.shape[-2:]
+        return torch.ones(query, key, dtype=torch.bool, device=value.device).tril(key - query)
 
     def _new_tokens(self, axis: str, size: int) -> Tensor:
         """Places in this piece, along the axis of new tokens."""
@@ -144,6 +151,8 @@ class Selection:
                 at = self.tokens if token is None else self._source_tokens(token, size)
             elif name in self.fixed:
                 at = self.fixed[name]
+            elif name == "key" and name not in self.tap.sizes:
+                at = self.keys
             else:
                 at = torch.arange(size)
             if len(at) and int(at.max()) >= size:

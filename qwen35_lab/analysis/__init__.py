@@ -1,6 +1,6 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import routing
+from . import replay, routing
 from .attention import attention_map
 from .compare import Differences, diff, gap
 from .effect import Effect, edit_effect, effect
@@ -25,6 +25,6 @@ __all__ = [
     "RecallMap", "Recalled", "Routing", "StateGeometry", "Ties", "assemble", "attention_map", "coactivation",
     "contributions", "diff", "divergence", "edit_effect", "effect", "gap", "half_life", "influence_map",
     "influence_parts", "jensen_shannon", "layer_kinds", "ledger", "logit_lens", "needle_map", "parity_ledger",
-    "recall_map", "recalled", "residual_stream", "retrieval", "routing", "routing_of", "state_geometry",
+    "recall_map", "recalled", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_geometry",
     "strongest_reader", "ties", "within_chunk_mask",
 ]  # fmt: skip

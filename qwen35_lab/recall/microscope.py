@@ -31,6 +31,12 @@ def lessons(setup: Setup, recipe: Recipe) -> Iterator[tuple[str, Recipe, tuple[A
         yield "-without-erase", recipe, NO_ERASE
 
 
+def microscopes() -> list[str]:
+    """Names of the microscopes that ship, the best first: `lab.load(name)`."""
+    found = sorted(path.parent.name for path in data_path().glob(f"{MICROSCOPE.name}*/model.safetensors"))
+    return sorted(found, key=lambda name: name != MICROSCOPE.name)
+
+
 def measured() -> list[dict[str, Any]]:
     """All runs of the shipped microscopes, as `publish_microscope` wrote them.
 

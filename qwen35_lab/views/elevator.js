@@ -61,17 +61,12 @@ function render({ model, el }) {
   const root = makeRoot("q35-elevator", "layer elevator", d.colours);
 
   const here = { floor: clamp(model.get("floor"), 0, floors - 1), token: clamp(model.get("token"), 0, tokens - 1) };
-  let saving;
+  const state = inStep(model, here, go);
   function go(to) {
     here.floor = clamp(to.floor ?? here.floor, 0, floors - 1);
     here.token = clamp(to.token ?? here.token, 0, tokens - 1);
     show();
-    clearTimeout(saving);
-    saving = setTimeout(() => {
-      model.set("floor", here.floor);
-      model.set("token", here.token);
-      model.save_changes();
-    }, 150);
+    state.save();
   }
 
   const head = makeHead(d);
@@ -130,11 +125,8 @@ function render({ model, el }) {
     lift.slider.value = floor;
     lift.slider.setAttribute("aria-valuetext", `${title.textContent}. Norm ${number(leaves)}. Lens: ${d.words[ids[0]]} ${percent(ps[0])}`);
   }
-  const follow = () => { here.floor = model.get("floor"); here.token = model.get("token"); go({}); };
-  model.on("change:floor", follow);
-  model.on("change:token", follow);
   show();
-  return () => { model.off("change:floor", follow); model.off("change:token", follow); };
+  return state.leave;
 }
 
 export default { render };

@@ -105,3 +105,24 @@ function bar(name, className) {
     if (label !== undefined) parts[0].textContent = label;
   } };
 }
+
+// Keeps `here` and the model's traits of the same names in step: `save` tells Python, a moment after the last change;
+// `changed` hears what Python has set, and not what came from here.
+function inStep(model, here, changed) {
+  const names = Object.keys(here);
+  let saving, ours = false;
+  const follow = () => { if (!ours) changed(Object.fromEntries(names.map(name => [name, model.get(name)]))); };
+  for (const name of names) model.on(`change:${name}`, follow);
+  return {
+    save() {
+      clearTimeout(saving);
+      saving = setTimeout(() => {
+        ours = true;
+        for (const name of names) model.set(name, here[name]);
+        ours = false;
+        model.save_changes();
+      }, 150);
+    },
+    leave() { for (const name of names) model.off(`change:${name}`, follow); },
+  };
+}

@@ -60,20 +60,15 @@ function render({ model, el }) {
   const differs = d.stops.map(stop => Boolean(stop.gaps) && !stop.gaps.data.every(gap => gap <= d.above));
   const here = { stop: clamp(model.get("stop"), 0, last), token: clamp(model.get("token"), 0, tokens - 1), breakpoints: model.get("breakpoints") };
   const matches = n => here.breakpoints.some(pattern => glob(pattern).test(d.stops[n].name));
-  let hits = [], saving, ours = false;
+  let hits = [];
+  const state = inStep(model, here, go);
 
   function go(to) {
     if (to.breakpoints) { here.breakpoints = to.breakpoints; arm(); }
     here.stop = clamp(to.stop ?? here.stop, 0, last);
     here.token = clamp(to.token ?? here.token, 0, tokens - 1);
     show();
-    clearTimeout(saving);
-    saving = setTimeout(() => {
-      ours = true;
-      for (const [name, value] of Object.entries(here)) model.set(name, value);
-      ours = false;
-      model.save_changes();
-    }, 150);
+    state.save();
   }
   // a stop that a glob matches is taken out by naming the others that it matches
   function toggle(stop = here.stop) {
@@ -130,14 +125,9 @@ function render({ model, el }) {
     tree.show(stop, hits, differs);
     view.show(stop, token, hits[stop]);
   }
-  const names = Object.keys(here), follow = () => {
-    if (ours) return;
-    go(Object.fromEntries(names.map(name => [name, model.get(name)])));
-  };
-  for (const name of names) model.on(`change:${name}`, follow);
   arm();
   show();
-  return () => { for (const name of names) model.off(`change:${name}`, follow); };
+  return state.leave;
 }
 
 export default { render };

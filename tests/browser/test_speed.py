@@ -115,8 +115,6 @@ def move_while_a_cell_runs(sample, other: str) -> tuple[str, str, int]:
     """What the cell prints alone, and with the dial moved meanwhile; how many answers came before it was done."""
     lab = sample(START + WORK, LIVE.replace("OTHER", other), "print(work(passes))")
     alone, answers = printed(lab), 0
-    lab.sliders()[0].focus()
-    press(lab, "ArrowRight", redraws=2)  # JupyterLab finds its way past running cells with a widget's first message
     lab.page.evaluate(f"{NOTEBOOK}.content.activeCellIndex = 2")
     lab.command("notebook:run-cell", wait=False)
     lab.page.wait_for_function(f"{STATUS} === 'busy'")
