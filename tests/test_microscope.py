@@ -15,7 +15,7 @@ from qwen35_lab.training import Recipe
 FOLDERS = sorted(path.parent for path in data_path().glob("microscope*/model.safetensors"))
 FRESH = recall.TEST + 100_000  # batches that neither training, nor the choice of the seed, nor the card has seen
 TASK = recall.MICROSCOPE.difficulty
-MARGIN = 0.05  # between two samples of 4,096 questions: four standard errors or more
+ROUNDING = 0.005  # the same questions on another machine: a few answers may tip over
 
 
 @pytest.fixture(scope="module", params=FOLDERS, ids=lambda folder: folder.name)
@@ -57,10 +57,11 @@ def test_it_is_as_good_as_its_table_says(qwen):
     fresh = recall.score(qwen.model, TASK, 1024, FRESH)
     assert fresh.accuracy >= 0.99 and fresh.among(fresh.overwritten) >= 0.985
     assert abs(fresh.accuracy - expected["accuracy"]) < 0.01
-    dial = recall.erase_dial(qwen, (0.0, 0.5), texts=1024, seed=FRESH)
-    for factor, score in dial.items():
-        assert abs(score.accuracy - expected["erase_dial"][factor]["accuracy"]) < MARGIN
-        assert abs(score.among(score.overwritten) - expected["erase_dial"][factor]["overwritten"]) < 1.5 * MARGIN
+    (none,) = recall.erase_dial(qwen, (0.0,), texts=microscope.DIAL_TEXTS).values()
+    (crowded,) = recall.capacity(qwen, (16,), texts=2 * microscope.DIAL_TEXTS).values()
+    assert abs(none.accuracy - expected["erase_dial"][0]["accuracy"]) < ROUNDING
+    assert abs(none.among(none.overwritten) - expected["erase_dial"][0]["overwritten"]) < ROUNDING
+    assert abs(crowded.accuracy - expected["capacity"][16]) < ROUNDING
 
 
 def test_erase_term_is_needed_for_overwrite(qwen):
@@ -111,12 +112,13 @@ def test_the_card_says_that_it_is_ours_and_how_it_was_made(qwen):
     assert f"| {run['seed']} | {run['steps']} |" in text and f"{run['accuracy']:.2%}" in text
 
 
-def test_without_the_erase_term_no_seed_learns_it():
-    runs = recall.measured()
-    learnt = min(run["accuracy"] for run in runs if run["erase"])
-    without = [run for run in runs if not run["erase"]]
-    assert learnt - max(accuracy for run in without for _, accuracy in run["accuracies"]) > 0.1
-    assert len({run["steps"] for run in runs}) == 1, "with as many steps"
+def test_without_the_erase_term_a_seed_errs_ten_times_as_often():
+    """From the same first weights, on the same texts, in as many steps."""
+    runs = {(run["seed"], run["erase"]): run for run in recall.measured()}
+    for seed in {seed for seed, _ in runs}:
+        full, without = runs[seed, True], runs[seed, False]
+        assert 1 - without["accuracy"] > 10 * (1 - full["accuracy"])
+        assert without["steps"] == full["steps"]
 
 
 # ------------------------------------------------------------------------- the tools

@@ -107,6 +107,7 @@ def token_strip(
     figure.update_traces(customdata=hover, hovertemplate=f"%{{customdata}}: {what} %{{z:.4g}}<extra></extra>")
     figure.update_traces(hoverongaps=False)
     figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=lines > 1)
     figure.update_layout(height=70 + 44 * lines, margin_b=12, margin_t=20)
     return figure
 

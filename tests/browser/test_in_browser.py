@@ -193,8 +193,11 @@ def test_an_error_in_a_callback_is_seen(sample, callback):
 
 
 def test_warnings_and_failing_requests_are_seen(sample):
-    show = "from IPython.display import HTML\nHTML('<img src=\"{}\" onerror=\"console.warn(1)\">')"
-    sources = ["import warnings; warnings.warn('old')", *map(show.format, ("https://example.invalid/a.png", "/files/x"))]
+    show = 'from IPython.display import HTML\nHTML(\'<img src="{}" onerror="console.warn(1)">\')'
+    sources = [
+        "import warnings; warnings.warn('old')",
+        *map(show.format, ("https://example.invalid/a.png", "/files/x")),
+    ]
     errors = sample(*sources).errors()
     for fault in ("stderr: ", "asked another machine: https://example.invalid/a.png", "404: ", "warning: 1"):
         assert any(error.startswith(fault) for error in errors), fault

@@ -64,7 +64,9 @@ def sections(prose: str) -> list[str]:
 
 def exercises(cells: list[nbformat.NotebookNode], number: str) -> list[str]:
     """Each: the task `**02.1 · …**` with a folded hint, a cell to write in, and a folded solution."""
-    tagged = [(n, tag) for n, c in enumerate(cells) for tag in ("exercise", "solution") if tag in c.metadata.get("tags", [])]
+    tagged = [
+        (n, tag) for n, c in enumerate(cells) for tag in ("exercise", "solution") if tag in c.metadata.get("tags", [])
+    ]
     stubs = [n for n, tag in tagged if tag == "exercise"]
     if not stubs or [tag for _, tag in tagged] != ["exercise", "solution"] * len(stubs):
         return ["cells tagged `exercise` and `solution` do not come in pairs"]
