@@ -59,7 +59,7 @@ class Qwen:
         kinds = self.config.text.layer_types
         size = sum(p.numel() for p in self.model.parameters())
         full = sum(k == "full_attention" for k in kinds)
-        layers = f"{len(kinds)} layers ({len(kinds) - full} DeltaNet, {full} attention)"
+        layers = f"{len(kinds)} layer{'s' * (len(kinds) > 1)} ({len(kinds) - full} DeltaNet, {full} attention)"
         return f"Qwen({self.provenance}: {size:,} parameters, {layers})"
 
     @property

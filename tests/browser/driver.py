@@ -111,6 +111,7 @@ class Tab:
 
     def __init__(self, browser: Browser, home: str):
         self.home = home.removeprefix("http")
+        self.patience = SOON_SECONDS
         self.outside: list[str] = []
         self.faults: list[str] = []
         self.context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
@@ -174,14 +175,14 @@ class Tab:
         """Whether anything in its output looks different then."""
         before = button.evaluate("e => reader.looks(e)")
         button.click()
-        return self.soon(lambda: button.evaluate("e => reader.looks(e)") != before, seconds=2)
+        return self.soon(lambda: button.evaluate("e => reader.looks(e)") != before)
 
     def pictures_while(self, button: Locator, seconds: float) -> int:
         """How many different pictures its output shows in that time."""
         return button.evaluate("(e, ms) => reader.count(e, ms)", 1000 * seconds)
 
-    def soon(self, happened: Callable[[], object], seconds: float = SOON_SECONDS) -> bool:
-        deadline = time.monotonic() + seconds
+    def soon(self, happened: Callable[[], object]) -> bool:
+        deadline = time.monotonic() + self.patience
         while not happened():
             if time.monotonic() > deadline:
                 return False

@@ -144,15 +144,24 @@ def seconds(notebook: nbformat.NotebookNode) -> float:
 
 
 def pictures(notebook: nbformat.NotebookNode) -> list[tuple[str, nbformat.NotebookNode, str]]:
-    """Each chart, widget and image: its cell's id, its data, and all that the cell shows as text."""
+    """Each chart, image and widget of ours: its cell's id, its data, and all that the cell shows as text.
+
+    A progress bar is a widget too, but nothing to look at: ours are anywidgets, with a payload.
+    """
+
+    def state(data: dict) -> dict:
+        return widget_states(notebook).get(data.get(WIDGET, {}).get("model_id"), {})
+
+    def is_picture(data: dict) -> bool:
+        is_box = state(data).get("model_name") in ("HBoxModel", "VBoxModel")
+        return bool({CHART, WIDGET, "image/png", "image/svg+xml"} & set(data)) and not is_box
+
     found = []
     for cell in notebook.cells:
         shown = [output["data"] for output in cell.get("outputs", []) if "data" in output]
         text = json.dumps([{k: v for k, v in data.items() if not k.startswith("image/")} for data in shown])
-        text += "".join(widget_states(notebook).get(d.get(WIDGET, {}).get("model_id"), {}).get("state", {}).get("payload", "")
-                        for d in shown)  # fmt: skip
-        is_picture = [data for data in shown if {CHART, WIDGET, "image/png", "image/svg+xml"} & set(data)]
-        found += [(cell.id, data, text) for data in is_picture]
+        text += "".join(state(data).get("state", {}).get("payload", "") for data in shown)
+        found += [(cell.id, data, text) for data in shown if is_picture(data)]
     return found
 
 
