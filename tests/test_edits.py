@@ -34,7 +34,7 @@ def logits(qwen: lab.Qwen, *edits) -> torch.Tensor:
 def test_no_edit_scale_1_and_add_0_change_nothing_bit_for_bit(qwen):
     before = logits(qwen)
     assert torch.equal(logits(qwen, *[]), before)
-    for name, tap in lab.taps(qwen.model):
+    for name, _ in lab.taps(qwen.model):
         assert torch.equal(logits(qwen, lab.edit(name).scale(1)), before), name
         if name.split(".")[-1] != "expert_ids":
             assert torch.equal(logits(qwen, lab.edit(name).add(0.0)), before), name

@@ -20,8 +20,8 @@ ABOUT = f"""# Taps: every value has a name
 A tap is a place in the forward pass whose value can be recorded (`qwen.trace(prompt, record=["layers.*.mixer.beta"])`)
 and edited (`lab.edit("layers.0.mixer.beta", token=5, head=2).scale(0)`) by its name. Names are globs there; N is the
 number of a layer. Axes are named as in `trace[name].axes`, without the batch; sizes are those of {EXAMPLE}, in
-a pass over T tokens. What is formed *when asked for* costs extra time and memory: a pattern that ends in `*` does not match
-it. {DENSE}
+a pass over T tokens. What is formed *when asked for* costs extra time and memory: a pattern that ends in `*` does not
+match it. {DENSE}
 
 This page is made by `qwen35-lab taps --markdown`.
 """

@@ -114,6 +114,7 @@ function curves(p, deck) {
 function bars(p, deck) {
   const box = frameBox(p, "q35-bars"), one = p.series.length === 1;
   box.classList.toggle("q35-both", p.signed);
+  box.dataset.q35Picture = "";  // a picture made of text: a test that watches pictures looks here
   if (!one) {
     const legend = make("div", "q35-legend");
     legend.append(...p.series.map((s, n) => make("span", `q35-key q35-series${n % 4}`, s.name)));

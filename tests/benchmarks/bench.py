@@ -1,4 +1,4 @@
-"""Our code against transformers' on the same weights, dtype and threads, side by side in one process, and what taps cost.
+"""Our code against transformers' on the same weights, dtype and threads, side by side; and what taps cost.
 
     make bench                    make bench BENCH_ARGS=--quick
 

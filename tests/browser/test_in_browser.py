@@ -140,11 +140,14 @@ def play_faults(lab, button, label):
 
 def focusable(lab):
     kinds = ":is(input, button:not(.modebar-btn), select, textarea, [tabindex])"
-    return lab.page.locator(f".jp-OutputArea-output {kinds}:not([tabindex='-1']):enabled:visible").all()
+    # handles, not locators: what can be focused changes with every key
+    return lab.page.locator(f".jp-OutputArea-output {kinds}:not([tabindex='-1']):enabled:visible").element_handles()
 
 
 def key_faults(lab, element):
     """In command mode d d deletes the cell, arrows move, a and b insert, x cuts, m and y change the kind."""
+    if not element.is_visible():  # a key pressed in another one has closed it
+        return
     element.focus()
     before = lab.page.evaluate("reader.notebook()")
     for key in ("ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "a", "b", "m", "y", "d", "d", "x"):
