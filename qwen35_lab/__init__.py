@@ -37,7 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.
-_LATER: dict[str, str] = dict.fromkeys(("views", "claim", "show_source", "step", "step"), "views")
+_LATER: dict[str, str] = dict.fromkeys(("views", "claim", "show_source", "step"), "views")
 _LATER |= dict.fromkeys(("exercises", "check"), "exercises") | {"recall": "recall"}
 
 
