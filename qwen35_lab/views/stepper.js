@@ -36,7 +36,7 @@ function inspector(d, go, toggle) {
     }));
     source.replaceChildren(listings[stop.source]);
     source.classList.toggle("q35-broken", broken);
-    shape.replaceChildren(...stop.axes.flatMap((axis, i) => [...(i ? ["×"] : []), tile(axis, stop.shape[i])]), tile("dtype", stop.dtype));
+    shape.replaceChildren(...stop.axes.flatMap((axis, i) => [...(i ? ["×"] : []), tile(`${axis}:`, stop.shape[i])]), tile("dtype:", stop.dtype));
     const numbers = stop.stats.row(token);
     stats.replaceChildren(make("span", "q35-of", `token ${token} “${d.tokens[token]}”`), ...["min", "mean", "max", "norm"].map((name, i) => tile(name, number(numbers[i]))));
     values.set(stop, token, stop.values);

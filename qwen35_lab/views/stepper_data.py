@@ -15,7 +15,7 @@ from ..model import TextModel
 from ..trace import Trace
 from . import theme
 from .elevator_data import peaks
-from .words import visible
+from .words import sizes, visible
 
 BYTES = 1_750_000  # of all values and differences together, before base64 makes a third more of them
 
@@ -228,7 +228,7 @@ def in_words(data: dict[str, Any], stop: int, token: int) -> str:
     shown = data["stops"][stop]
     source = data["sources"][shown["source"]]
     low, mean, high, norm = (float(x) for x in shown["stats"][token])
-    shape = " × ".join(f"{axis} {size}" for axis, size in zip(shown["axes"], shown["shape"], strict=True))
+    shape = sizes(shown["axes"], shown["shape"])
     apart = ""
     if shown["gaps"] is not None:
         gap = float(shown["gaps"][token])

@@ -9,6 +9,7 @@ from PIL import ImageFont
 
 from . import theme
 from .pen import FAINT, LINE, MARGIN, SCALE, TEXT, WIDTH, Pen, font, tint, wrap
+from .words import sizes
 
 CODE = {"k": "#7b30a0", "s": "#a31515", "c": FAINT, "n": "#0a6640", "f": "#0050a0", "b": "#0050a0"}
 HOT, CODE_SIZE = "#fff3c4", 9.5
@@ -92,7 +93,7 @@ def _code(pen: Pen, x: float, y: float, line: list[list[Any]]) -> None:
 
 
 def _facts(pen: Pen, shown: dict[str, Any], tokens: list[str], token: int, y: float) -> float:
-    shape = " × ".join(f"{axis} {size}" for axis, size in zip(shown["axes"], shown["shape"], strict=True))
+    shape = sizes(shown["axes"], shown["shape"])
     pen.text(MARGIN, y, f"{shape}   {shown['dtype']}", 11)
     names = zip(("min", "mean", "max", "norm"), shown["stats"][token], strict=True)
     numbers = "   ".join(f"{name} {float(x):.3g}" for name, x in names)
