@@ -12,7 +12,7 @@ from ..qwen import Prompt, Qwen
 from .deck import Bars, Deck, Dial
 from .words import minus, visible
 
-GUESSES = 8  # next tokens that are shown
+GUESSES = 5  # next tokens that are shown
 
 
 def edit_deck(
