@@ -276,8 +276,10 @@ def test_an_edit_deck_runs_the_model_again_and_shows_the_effect(recall):
     assert f"{float(change):+.3g}".replace("-", "−") in deck.caption()
     shown = panel(deck, "Probability")
     assert shown.series["edited"][shown.labels.index(recall.token_text(top))] == pytest.approx(
-        float(edited.softmax(-1)[top]), abs=1e-5
+        100 * float(edited.softmax(-1)[top]), abs=0.006
     )
+    rank = int((edited > edited[top]).sum())
+    assert panel(deck, "Effect").title.endswith(f"rank 0 → {rank}")
     deck.choose({"λ": 1})
     assert panel(deck, "Effect").series["nats"].abs().max() < 1e-6
 
