@@ -70,7 +70,7 @@ def test_experts_may_be_counted_from_the_last_one(moe, clone):
 
 @pytest.mark.parametrize("outer, inner, both", [
     ({"top_k": 3}, {"dtype": "bfloat16"}, {"top_k": 3, "dtype": "bfloat16"}),
-    ({"dtype": "bfloat16"}, {"top_k": 1}, {"top_k": 1, "dtype": "bfloat16"}),
+    ({"dtype": "bfloat16"}, {"top_k": 3}, {"top_k": 3, "dtype": "bfloat16"}),
     ({"clone": {0: 1}}, {"clone": {2: 3}}, {"clone": {0: 1, 2: 3}}),
     ({"clone": {0: 1}}, {"clone": {0: 4}}, {"clone": {0: 4}}),
     ({"mask": [0, 1]}, {"mask": [2]}, {"mask": [0, 1, 2]}),
