@@ -63,7 +63,7 @@ def test_every_text_of_a_block_has_an_end_of_its_own(qwen):
 
 # ---------------------------------------------------------------------- padding and rows
 
-PLACES = {"token": [1, -2], "query": [2, 4], "head": 1}
+PLACES = {"token": [1, -2], "query": [2, 4], "key": [0, 2], "head": 1}
 TAPS = ["embed", "layers.*.mixer.beta", "layers.0.mixer.decay", "layers.1.mixer.state", "layers.2.mixer.erase",
         "layers.0.mixer.v", "layers.3.mixer.k", "layers.3.mixer.scores", "layers.3.mixer.weights",
         "layers.1.ffn.expert_ids", "layers.2.ffn.expert_out", "layers.*.ffn.out", "final"]  # fmt: skip
@@ -96,28 +96,38 @@ def padded(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     return ids, mask
 
 
-@settings(max_examples=60)
-@given(padded(), st.lists(edits(), min_size=1, max_size=2), st.data())
-def test_an_edit_means_for_a_row_with_padding_what_it_means_for_the_row_alone(texts, changes, data):
-    """In one pass and in two; and what stands at the padding is never looked at."""
-    ids, mask = texts
+def check_rows(ids: Tensor, mask: Tensor, changes: list[lab.edits.Edit], cut: int) -> None:
+    """Every row of a batch against the row alone; in one pass and in two, and whatever stands at the padding."""
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cut = data.draw(st.integers(1, ids.shape[1]))
     cache = WIDE.model.new_cache()
     cache.prompt = mask.sum(1)
     with torch.inference_mode(), WIDE.edited(*changes):
         alone = [WIDE.model(row[real.bool()][None]).logits[0] for row, real in zip(ids, mask, strict=True)]
-        for here in (ids, ids.masked_fill(mask == 0, 11)):
-            found = WIDE.model(here, mask, positions).logits
-            for row, expected in enumerate(alone):
-                torch.testing.assert_close(found[row, mask[row].bool()], expected, **CLOSE)
-        now, pieces = 0, []
-        for piece in ids.split([cut, ids.shape[1] - cut] if cut < ids.shape[1] else [cut], 1):
-            now += piece.shape[1]
-            at = slice(now - piece.shape[1], now)
-            pieces.append(WIDE.model(piece, mask[:, :now], positions[:, at], cache).logits)
+        found = [WIDE.model(here, mask, positions).logits for here in (ids, ids.masked_fill(mask == 0, 11))]
+        parts, end = [], 0
+        for piece in ids.tensor_split([cut], 1):
+            now = slice(end, end := end + piece.shape[1])
+            parts.append(WIDE.model(piece, mask[:, :end], positions[:, now], cache).logits)
+    for logits in (*found, torch.cat(parts, 1)):
         for row, expected in enumerate(alone):
-            torch.testing.assert_close(torch.cat(pieces, 1)[row, mask[row].bool()], expected, **CLOSE)
+            torch.testing.assert_close(logits[row, mask[row].bool()], expected, **CLOSE)
+
+
+@settings(max_examples=40)
+@given(padded(), st.lists(edits(), min_size=1, max_size=2), st.data())
+def test_an_edit_means_for_a_row_with_padding_what_it_means_for_the_row_alone(texts, changes, data):
+    ids, mask = texts
+    check_rows(ids, mask, changes, data.draw(st.integers(1, ids.shape[1] - 1)))
+
+
+@pytest.mark.parametrize("name", TAPS)
+def test_the_same_at_every_kind_of_tap(name):
+    axes = next(tap.axes for tap_name, tap in lab.taps(WIDE.model) if tap_name == name.replace("*", "0"))
+    known = {axis: place for axis, place in PLACES.items() if axis in axes}
+    mask = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 0], [1, 0, 1, 1, 0, 1, 1, 1]])
+    ids = torch.randint(0, 40, mask.shape, generator=torch.Generator().manual_seed(1))
+    for where in ({}, known, *({axis: place} for axis, place in known.items())):
+        check_rows(ids, mask, [lab.edit(name, **where).set(1)], 4)
 
 
 def test_texts_generated_together_are_edited_as_each_alone(monkeypatch):
