@@ -207,7 +207,7 @@ def edited(model: TextModel, edits: AnyEdit | Iterable[AnyEdit]) -> Iterator[Pas
     Raises:
         InputError: an edit that does not fit; at the end of the block, one that met none of its places in what was run.
     """
-    edits = _as_edits(edits)
+    edits = edits_of(edits)
     with ExitStack() as stack:
         passes = Passes(stack, model, edits)
         for each in edits:
@@ -221,7 +221,8 @@ def edited(model: TextModel, edits: AnyEdit | Iterable[AnyEdit]) -> Iterator[Pas
         )
 
 
-def _as_edits(edits: Any) -> tuple[AnyEdit, ...]:
+def edits_of(edits: Any) -> tuple[AnyEdit, ...]:
+    """One edit or several, as several. Raises `InputError` for what are none."""
     if isinstance(edits, AnyEdit):
         return (edits,)
     listed: tuple[Any, ...] = tuple(edits) if isinstance(edits, Iterable) and not isinstance(edits, str) else (edits,)
