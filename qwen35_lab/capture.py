@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .errors import InputError
+from .interrupt import whole
 from .memory import free, in_words
 from .model import Tap, taps
 from .model.taps import listen
@@ -35,7 +36,7 @@ def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
     return matching
 
 
-@contextmanager
+@whole
 def record(model: nn.Module, patterns: str | Iterable[str]) -> Iterator[dict[str, list[Tensor]]]:
     """Collect the values of all taps whose name matches a glob, in the order in which they are made.
 
@@ -56,7 +57,7 @@ def record(model: nn.Module, patterns: str | Iterable[str]) -> Iterator[dict[str
         yield values
 
 
-@contextmanager
+@whole
 def formed(model: nn.Module, patterns: Iterable[str]) -> Iterator[None]:
     """Inside the block the values of lazy taps are formed, as if somebody listened: two runs take the same path."""
     with ExitStack() as stack:

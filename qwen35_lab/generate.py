@@ -149,6 +149,7 @@ def decode(
     stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
     done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
     cache = model.new_cache()
+    cache.prompt = mask.sum(-1)
     logits = input_ids.new_empty(0)
     for start in range(0, input_ids.shape[1], PREFILL_TOKENS):
         piece = slice(start, start + PREFILL_TOKENS)

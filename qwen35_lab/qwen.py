@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +22,14 @@ from .edits import AnyEdit, edited
 from .errors import CheckpointError, InputError
 from .family import load_config
 from .generate import Sampling, TextStream, decode
+from .interrupt import whole_stack
 from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, taps
 from .model.init import initialise
 from .model.taps import listen
+from .passes import Passes, in_force, unedited
 from .paths import data_path
 from .provenance import Provenance
-from .selection import Passes
 from .trace import Step, Trace
 
 # files that make a checkpoint folder whole besides config and weights
@@ -214,7 +215,8 @@ class Qwen:
         Args:
             prompt: a text, token ids, or chat messages.
             record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are).
-            edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it.
+            edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it. Those
+                of an enclosing `with qwen.edited(…)` act too, and the provenance names them all.
             max_new_tokens: go on for so many tokens, with the cache. Then the trace has the prompt's tokens and one
                 more row for each step (the last new token is chosen, but no longer read), and `trace.steps`.
             sampling: as in `generate`; greedy if nothing is given.
@@ -224,29 +226,24 @@ class Qwen:
         """
         ids = self.encode(prompt)
         record = (record,) if isinstance(record, str) else list(record)
-        edits = (edits,) if isinstance(edits, AnyEdit) else tuple(edits)
         refuse_what_does_not_fit(self.model, record, ids.shape[1] + max(0, max_new_tokens - 1))
-        with torch.inference_mode(), self.edited(*edits) as passes, capture.record(self.model, record) as values:
+        with torch.inference_mode(), edited(self.model, edits), capture.record(self.model, record) as values:
+            provenance = replace(self.provenance, edits=tuple(str(each) for each in in_force(self.model)))
             if max_new_tokens:
                 found = self._steps(ids, max_new_tokens, Sampling.of(sampling), "logits" in values)
                 ids, steps = found
             else:
                 self.model(ids)
                 steps = ()
-        if missed := [words for words, met in passes.reached.items() if not met]:
-            raise InputError(
-                f"The edit {missed[0]} changed nothing: none of its places is in these {ids.shape[1]} tokens."
-            )
         axes = {name: tap.axes for name, tap in taps(self.model) if name in values}
         tensors = {name: capture.joined(values.pop(name), axes[name])[0] for name in list(values)}
-        provenance = replace(self.provenance, edits=tuple(str(each) for each in edits))
         tokens = [self.token_text(int(i)) for i in ids[0]]
         return Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, provenance, steps)
 
     def _steps(self, ids: Tensor, new: int, sampling: Sampling, every: bool) -> tuple[Tensor, tuple[Step, ...]]:
         """Generate; returns the tokens that were read, [1, token], and what was said before each new one."""
         last: list[Tensor] = []
-        with ExitStack() as stack:
+        with whole_stack() as stack:
             listen(
                 stack, self.model.logits, lambda module, inputs, value: last.__setitem__(slice(None), [value[0, -1]])
             )
@@ -265,8 +262,13 @@ class Qwen:
     def edited(self, *edits: AnyEdit) -> AbstractContextManager[Passes]:
         """Inside the block the model runs with these edits, in their order; afterwards it is as before, bit for bit.
 
-        with qwen.edited(lab.edit("layers.0.mixer.erase").scale(0)):
-            qwen.generate(…)
+            with qwen.edited(lab.edit("layers.0.mixer.erase").scale(0)):
+                qwen.generate(…)
+
+        They act in the thread that opens the block, and in no other.
+
+        Raises:
+            InputError: an edit that does not fit; at the end of the block, one that met none of its places.
         """
         return edited(self.model, edits)
 
@@ -275,12 +277,10 @@ class Qwen:
         return capture.estimate(self.model, record, self.encode(prompt).shape[1])
 
     def twin(self) -> "Qwen":
-        """The same weights in memory, with taps and routers of its own: what is edited or recorded there, from another
-        thread too, is not noticed here."""
-        model = copy.deepcopy(self.model, {id(tensor): tensor for tensor in self.model.parameters()})
-        for module in model.modules():
-            module._forward_hooks.clear()
-            module._forward_pre_hooks.clear()
+        """The same weights in memory, with taps and routers of its own: what is edited or recorded there is not noticed
+        here. It begins unedited, also inside a `with qwen.edited(…)`."""
+        shared = {id(tensor): tensor for tensor in self.model.parameters()}
+        model = copy.deepcopy(self.model, shared | unedited(self.model))
         twin = Qwen(model, self.config, self.provenance, self.folder, self.report)
         if "tokenizer" in vars(self):
             twin.tokenizer = self.tokenizer
