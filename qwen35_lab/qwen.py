@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -15,13 +16,13 @@ import torch
 from torch import Tensor
 
 from . import capture, memory
-from .capture import refuse_what_does_not_fit
 from .checkpoint import LoadReport, cast, read_model, write_model
 from .config import ModelConfig
 from .edits import AnyEdit, edited
 from .errors import CheckpointError, InputError
+from .estimate import TraceSize, estimate, refuse_what_does_not_fit
 from .family import load_config
-from .generate import Sampling, TextStream, decode
+from .generate import Sampling, TextStream, check_length, decode
 from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, taps
 from .model.init import initialise
@@ -39,6 +40,14 @@ SIDE_FILES = (
 )  # fmt: skip
 Message = Mapping[str, Any]
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
+
+
+def edits_of(edits: AnyEdit | Iterable[AnyEdit]) -> tuple[AnyEdit, ...]:
+    """One edit or several, as several. Raises `InputError` for what are none."""
+    found = (edits,) if isinstance(edits, AnyEdit) or not isinstance(edits, Iterable) else tuple(edits)
+    if wrong := [each for each in found if not isinstance(each, AnyEdit)]:
+        raise InputError(f"{wrong[0]!r} is no edit; make one with lab.edit(…) or lab.routing(…).")
+    return found
 
 
 class Qwen:
@@ -205,6 +214,8 @@ class Qwen:
                 break
         return ["".join(p) + t.close() for p, t in zip(pieces, texts, strict=True)]
 
+    @torch.inference_mode(False)  # what is kept may go into computations with gradients,
+    @torch.no_grad()  # which this one is not
     def trace(
         self, prompt: Prompt, record: str | Iterable[str] = "*", edits: AnyEdit | Iterable[AnyEdit] = (), *,
         max_new_tokens: int = 0, **sampling: Any,
@@ -217,31 +228,40 @@ class Qwen:
             edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it.
             max_new_tokens: go on for so many tokens, with the cache. Then the trace has the prompt's tokens and one
                 more row for each step (the last new token is chosen, but no longer read), and `trace.steps`.
-            sampling: as in `generate`; greedy if nothing is given.
+            sampling: of the new tokens, as in `generate`; greedy if nothing is given.
         Raises:
             InputError: a pattern that matches nothing, an edit that does not fit or that no token of this run reaches,
-                or more values than there is memory for.
+                a setting that there is not, or a run that takes more memory than is free (see `trace_size`).
         """
-        ids = self.encode(prompt)
-        record = (record,) if isinstance(record, str) else list(record)
-        edits = (edits,) if isinstance(edits, AnyEdit) else tuple(edits)
-        refuse_what_does_not_fit(self.model, record, ids.shape[1] + max(0, max_new_tokens - 1))
-        with torch.inference_mode(), self.edited(*edits) as passes, capture.record(self.model, record) as values:
+        ids, record, edits = self.encode(prompt), capture.listed(record), edits_of(edits)
+        chosen = self._sampling(ids, max_new_tokens, sampling)
+        refuse_what_does_not_fit(self.model, record, ids.shape[1], edits, max_new_tokens)
+        with self.edited(*edits) as passes, capture.record(self.model, record) as values:
+            every = self.model.logits.wanted  # else only the scores that the next token is chosen by are formed
             if max_new_tokens:
-                found = self._steps(ids, max_new_tokens, Sampling.of(sampling), "logits" in values)
-                ids, steps = found
+                ids, steps = self._steps(ids, max_new_tokens, chosen, every)
             else:
-                self.model(ids)
+                self.model(ids, logits_to_keep=0 if every else 1)
                 steps = ()
         if missed := [words for words, met in passes.reached.items() if not met]:
             raise InputError(
                 f"The edit {missed[0]} changed nothing: none of its places is in these {ids.shape[1]} tokens."
             )
         axes = {name: tap.axes for name, tap in taps(self.model) if name in values}
-        tensors = {name: capture.joined(values.pop(name), axes[name])[0] for name in list(values)}
-        provenance = replace(self.provenance, edits=tuple(str(each) for each in edits))
+        tensors = {name: capture.joined(values.pop(name), name, axes[name])[0] for name in list(values)}
+        provenance = replace(
+            self.provenance, edits=tuple(str(each) for each in edits), sampling=str(chosen) if max_new_tokens else ""
+        )
         tokens = [self.token_text(int(i)) for i in ids[0]]
         return Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, provenance, steps)
+
+    def _sampling(self, ids: Tensor, new: int, settings: Mapping[str, Any]) -> Sampling:
+        """How a trace chooses its tokens, if it shall have any. Raises `InputError` for what does not go together."""
+        found = Sampling.of(settings)
+        check_length(self.model, ids.shape[1] if new else 0, new)
+        if settings and not new:
+            raise InputError(f"{next(iter(settings))} is about new tokens, and there are none; pass max_new_tokens=….")
+        return found
 
     def _steps(self, ids: Tensor, new: int, sampling: Sampling, every: bool) -> tuple[Tensor, tuple[Step, ...]]:
         """Generate; returns the tokens that were read, [1, token], and what was said before each new one."""
@@ -252,7 +272,7 @@ class Qwen:
             )
             rows = []
             for token in decode(
-                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=True
+                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=every
             ):
                 p = last[0].double().log_softmax(-1)
                 n = int(token)
@@ -270,9 +290,15 @@ class Qwen:
         """
         return edited(self.model, edits)
 
-    def trace_size(self, prompt: Prompt, record: str | Iterable[str] = "*") -> dict[str, int]:
-        """Bytes that `trace` would keep, by tap name; nothing is run."""
-        return capture.estimate(self.model, record, self.encode(prompt).shape[1])
+    def trace_size(
+        self, prompt: Prompt, record: str | Iterable[str] = "*", edits: AnyEdit | Iterable[AnyEdit] = (), *,
+        max_new_tokens: int = 0,
+    ) -> TraceSize:  # fmt: skip
+        """Bytes that `trace` would keep, by tap name, and with `.peak` the most it takes at one time, beyond the
+        weights; nothing is run. An answer may stop early, and then takes less."""
+        ids = self.encode(prompt)
+        self._sampling(ids, max_new_tokens, {})
+        return estimate(self.model, capture.listed(record), ids.shape[1], edits_of(edits), max_new_tokens)
 
     def twin(self) -> "Qwen":
         """The same weights in memory, with taps and routers of its own: what is edited or recorded there, from another
@@ -329,7 +355,15 @@ def load(
     from_hub = next((part for part in folder.parts if part.startswith("models--")), "")
     kind = "TINY" if folder.parent == data_path() else "REAL" if from_hub.startswith("models--Qwen--") else "OTHER"
     label = from_hub.removeprefix("models--").replace("--", "/") or folder.name
-    return Qwen(model, config, _provenance(model, kind, label, revision), folder, report)
+    seed = _seed_on_card(folder) if kind == "TINY" else None
+    return Qwen(model, config, _provenance(model, kind, label, revision, seed), folder, report)
+
+
+def _seed_on_card(folder: Path) -> int | None:
+    """Of the training of a model that we ship: its card says so in a sentence of `recall.publish`."""
+    card = folder / "README.md"
+    found = re.search(r"This folder holds seed (\d+)", card.read_text(encoding="utf-8")) if card.is_file() else None
+    return int(found[1]) if found else None
 
 
 def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32", device: str = "cpu") -> Qwen:
