@@ -50,7 +50,7 @@ def edit_deck(
         name = visible(found.names[0])
         return [
             Bars("Probability of the next token", [visible(twin.token_text(int(n))) for n in shown],
-                 {"without": p[shown], "edited": q[shown]}, signed=False),
+                 {"unedited": p[shown], "edited": q[shown]}, signed=False),
             Bars(f"Effect on “{name}”, rank {found.rank_before + 1} → {found.rank_after + 1}", ["ΔlogP", "KL"],
                  {"nats": torch.tensor([found.delta_logp, found.kl])}),
         ]  # fmt: skip
