@@ -101,10 +101,10 @@ def test_models_of_other_widths_and_other_kinds_of_layers_are_compared_as_far_as
     wide = lab.diff(small().trace(IDS), small(hidden_size=36).trace(IDS))
     shapes = {d.name: d.shapes for d in wide}
     assert shapes["embed"] == ("token 11 × feature 24", "token 11 × feature 36") and not shapes["layers.0.mixer.q"]
-    kinds = ["full_attention", "linear_attention"] * 2
-    mixed = lab.diff(small().trace(IDS), small(layer_types=kinds).trace(IDS))
-    found = next(d for d in mixed if d.name == "layers.0.mixer.q")
-    assert found.shapes == ("token 11 × key_head 2 × key 8", "token 11 × head 4 × feature 16")
+    kinds, sizes = ["full_attention", "linear_attention"] * 2, {"linear_num_key_heads": 4, "linear_key_head_dim": 16}
+    mixed = lab.diff(small(**sizes).trace(IDS), small(layer_types=kinds, **sizes).trace(IDS))
+    found = next(d for d in mixed if d.name == "layers.0.mixer.q")  # the same sizes, but of other things
+    assert found.shapes == ("token 11 × key_head 4 × key 16", "token 11 × head 4 × feature 16")
 
 
 @pytest.mark.parametrize(
