@@ -59,6 +59,13 @@ class Sampling:
             raise InputError(f"There is no setting {unknown[0]!r}; choose from {', '.join(names)}.")
         return cls(**settings)
 
+    def __str__(self) -> str:
+        """greedy, or what was set: temperature 2, seed 7"""
+        said = [f"{f.name} {value}" for f in fields(self) if (value := getattr(self, f.name)) != f.default]
+        if not self.heat:
+            return ", ".join(("greedy", *(words for words in said if "penalty" in words)))
+        return ", ".join(said) + (", no seed" if self.seed is None else "")
+
     @property
     def heat(self) -> float:
         """The temperature in force: 0 means greedy."""

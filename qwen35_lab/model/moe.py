@@ -43,7 +43,9 @@ class SparseMoE(nn.Module):
         self.router = nn.Linear(H, E, bias=False)
         self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * width, H))
         self.down_proj = nn.Parameter(torch.empty(E, H, width))
-        self.shared_expert = SwiGLU(H, config.shared_expert_intermediate_size)
+        self.shared_expert = SwiGLU(
+            H, config.shared_expert_intermediate_size, "what the shared expert answers, before its gate"
+        )
         self.shared_gate_proj = nn.Linear(H, 1, bias=False)
         k = config.num_experts_per_tok
         self.router_logits = Tap(

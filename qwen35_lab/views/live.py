@@ -50,8 +50,8 @@ def edit_deck(
         name = visible(found.names[0])
         return [
             Bars("Probability of the next token, %", [visible(twin.token_text(int(n))) for n in shown],
-                 {"without": _percent(p[shown]), "edited": _percent(q[shown])}, signed=False),
-            Bars(f"Effect on “{name}”, rank {found.rank_before} → {found.rank_after}", ["ΔlogP", "KL"],
+                 {"unedited": _percent(p[shown]), "edited": _percent(q[shown])}, signed=False),
+            Bars(f"Effect on “{name}”, rank {found.rank_before + 1} → {found.rank_after + 1}", ["ΔlogP", "KL"],
                  {"nats": torch.tensor([found.delta_logp, found.kl])}),
         ]  # fmt: skip
 

@@ -45,11 +45,11 @@ function inspector(d, go, toggle) {
   } };
   function compare(stop, token) {
     const gap = stop.gaps?.row(token), differs = stop.gaps && !(gap <= d.above);
-    const text = !stop.gaps ? "was not recorded there" : differs ? `differs by up to ${number(gap)} of the largest value` : `is the same up to rounding (${number(gap)} of the largest value)`;
+    const text = !stop.gaps ? "was not recorded there" : stop.otherShape ? `is ${stop.otherShape} there` : differs ? `differs by up to ${number(gap)} of the largest value` : `is the same up to rounding (${number(gap)} of the largest value)`;
     const line = make("div", differs ? "q35-verdict q35-apart" : "q35-verdict");
     line.append(make("b", "", differs ? "≠ " : "= "), `against ${d.against}: this token ${text}`);
     versus.replaceChildren(line);
-    if (differs) { versus.append(difference.box); difference.set(stop, token, stop.difference); }
+    if (differs && stop.difference) { versus.append(difference.box); difference.set(stop, token, stop.difference); }
   }
 }
 

@@ -35,9 +35,12 @@ def draw(data: dict[str, Any], stop: int, token: int) -> bytes:
     y = _facts(pen, shown, data["tokens"], token, y)
     y = _heat(pen, shown, shown["values"], unpacked(shown["values"], data["exact"]), token, y)
     if shown["gaps"] is not None and not shown["gaps"][token] <= data["above"]:
-        pen.text(MARGIN, y + 12, f"≠ against {data['against']}: {shown['gaps'][token]:.2g} of the largest value",
+        how = shown["otherShape"] or f"{shown['gaps'][token]:.2g} of the largest value"
+        pen.text(MARGIN, y + 12, f"≠ against {data['against']}: {how}",
                  11, theme.COLOURS["attention"], bold=True, width=WIDE)  # fmt: skip
-        y = _heat(pen, shown, shown["difference"], unpacked(shown["difference"], data["exact"]), token, y + 26)
+        y += 26
+        if shown["difference"] is not None:
+            y = _heat(pen, shown, shown["difference"], unpacked(shown["difference"], data["exact"]), token, y)
     return _png(pen, min(HEIGHT, y + 10))
 
 

@@ -275,6 +275,7 @@ def test_an_edit_deck_runs_the_model_again_and_shows_the_effect(recall):
     assert float(effect[0]) == pytest.approx(float(change), abs=1e-4)
     assert f"{float(change):+.3g}".replace("-", "−") in deck.caption()
     shown = panel(deck, "Probability")
+    assert list(shown.series) == ["unedited", "edited"]
     assert shown.series["edited"][shown.labels.index(recall.token_text(top))] == pytest.approx(
         100 * float(edited.softmax(-1)[top]), abs=0.006
     )
