@@ -30,8 +30,8 @@ LAYERS = [
     {"family"},
     {"model"},
     {"checkpoint", "hub", "inputs", "locate"},
-    {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"}
-    | {"training", "nano", "recall"},
+    {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"},
+    {"training", "nano", "recall"},
     {"analysis"},
     {"views"},
     {"exercises", "serve", "doctor", "cli", "__init__", "__main__"},
