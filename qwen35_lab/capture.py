@@ -79,27 +79,32 @@ def joined(pieces: list[Tensor], axes: tuple[str, ...]) -> Tensor:
     return torch.cat(pieces, dim=along)
 
 
-def estimate(model: nn.Module, patterns: str | Iterable[str], tokens: int, batch: int = 1) -> dict[str, int]:
+def estimate(
+    model: nn.Module, patterns: str | Iterable[str], tokens: int, batch: int = 1, **pictures: int
+) -> dict[str, int]:
     """Bytes that recording would keep, by tap name, before anything is run.
 
     Values that are one and the same memory (a layer's output is the next one's input) are counted as often as they
     have names, so that this is an upper bound; everything else is exact.
+
+    Args:
+        pictures: `patches` and `cells` of the pictures in the text.
     """
     dtype = next(model.parameters()).dtype
     sizes = {}
     for name, tap in chosen(model, patterns).items():
-        values = torch.Size(tap.shape(batch, tokens)).numel()
+        values = torch.Size(tap.shape(batch, tokens, **pictures)).numel()
         sizes[name] = values * tap.dtype_in(dtype).itemsize
     return sizes
 
 
-def refuse_what_does_not_fit(model: nn.Module, patterns: Iterable[str], tokens: int) -> None:
+def refuse_what_does_not_fit(model: nn.Module, patterns: Iterable[str], tokens: int, **pictures: int) -> None:
     """Raises InputError if what would be recorded is more than there is room for.
 
     A value that comes token by token exists twice while its pieces are joined.
     """
     device = next(model.parameters()).device
-    sizes = estimate(model, patterns, tokens)
+    sizes = estimate(model, patterns, tokens, **pictures)
     pieces = [sizes[name] for name, tap in chosen(model, patterns).items() if tap.recurrent]
     needed, there = sum(sizes.values()) + max(pieces, default=0), free(device)
     if needed > there:

@@ -22,8 +22,9 @@ from .edits import AnyEdit, edited
 from .errors import CheckpointError, InputError
 from .family import load_config
 from .generate import Sampling, TextStream, decode
+from .inputs import Processor
 from .locate import find_device, find_dtype, find_folder
-from .model import TextModel, taps
+from .model import TextModel, build, taps
 from .model.init import initialise
 from .model.taps import listen
 from .paths import data_path
@@ -35,8 +36,9 @@ from .trace import Step, Trace
 SIDE_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
     "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
-    "video_preprocessor_config.json", "README.md", "LICENSE",
+    "video_preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
 )  # fmt: skip
+PICTURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
 Message = Mapping[str, Any]
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
 
@@ -82,15 +84,51 @@ class Qwen:
                 f"The tokenizer of {self.folder} cannot be read ({reason}); download it again, or pass token ids."
             ) from error
 
-    def encode(self, prompt: Prompt) -> Tensor:
-        """One prompt, text or ids, as ids [1, token] on the model's device."""
+    @cached_property
+    def processor(self) -> Processor:
+        """Text, images and videos -> the tensors the model takes: `qwen.model(**qwen.processor(text=…, images=…,
+        return_tensors="pt"))`, as transformers' own processor would make them.
+
+        Raises:
+            CheckpointError: the folder has no tokenizer. InputError: the model has no eyes.
+        """
+        if self.config.vision is None:
+            raise InputError("This model has no eyes, so that there is no processor; use qwen.tokenizer.")
+        return Processor.of(self.folder, self.tokenizer, self.config.vision)
+
+    def look(self, prompt: str | Sequence[str], images: Any = None, videos: Any = None) -> dict[str, Tensor]:
+        """Text with pictures as the model's arguments, on its device, several texts padded on the left.
+
+        Args:
+            images, videos: in the order of their placeholders; a single text without any has them at its beginning.
+        """
+        text = self.processor.with_places(prompt, images, videos) if isinstance(prompt, str) else list(prompt)
+        made = self.processor(
+            text=text, images=images, videos=videos, padding=True, padding_side="left", return_tensors="pt"
+        )
+        return {name: value.to(self.device) for name, value in made.items()}
+
+    def encode(self, prompt: Prompt, images: Any = None, videos: Any = None) -> Tensor:
+        """One prompt, text or ids, as ids [1, token] on the model's device; pictures as their placeholders."""
+        return self._encode(prompt, images, videos)[0]
+
+    def _encode(self, prompt: Prompt, images: Any, videos: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Ids [1, token], and the tensors of the pictures among them."""
+        if images is None and videos is None:
+            return self._ids(prompt), {}
+        if not isinstance(prompt, str):
+            raise InputError("Pictures go with a text; pass one, or make the tensors with qwen.processor.")
+        made = self.look(prompt, images, videos)
+        return made["input_ids"], {name: made[name] for name in PICTURES if name in made}
+
+    def _ids(self, prompt: Prompt) -> Tensor:
         if isinstance(prompt, str):
             ids = self.tokenizer(prompt)["input_ids"]
             self._refuse_unknown_words(prompt, ids)
         elif isinstance(prompt, list | tuple) and prompt and all(isinstance(m, Mapping) for m in prompt):
-            return self.encode(self._chat(prompt))
+            return self._ids(self._chat(prompt))
         elif isinstance(prompt, Mapping):  # what a tokenizer returns
-            return self.encode(prompt.get("input_ids", ()))
+            return self._ids(prompt.get("input_ids", ()))
         else:
             to_list = getattr(prompt, "tolist", None)  # of a tensor or an array
             ids = to_list() if to_list else list(prompt)
@@ -137,12 +175,15 @@ class Qwen:
         return tuple(sorted(n for n in stops if isinstance(n, int)))
 
     def generate(
-        self, prompt: Prompt, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (), **sampling: Any
-    ) -> Any:
+        self, prompt: Prompt, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
+        stop: str | Sequence[str] = (), **sampling: Any,
+    ) -> Any:  # fmt: skip
         """Continue a prompt. Returns what is new: a text for a text, a list for a list of texts, ids for ids.
 
         Args:
             prompt: a text, several texts (run as one batch), or token ids.
+            images, videos: paths, PIL images, arrays, lists of frames; where the text does not say where they belong,
+                at its beginning.
             stop: the answer ends before any of these strings (and at the checkpoint's own stop tokens).
             sampling: temperature, top_k, top_p, min_p, presence_penalty, repetition_penalty, seed
                 (see `Sampling`); greedy if none is given.
@@ -151,25 +192,30 @@ class Qwen:
         """
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
         if isinstance(prompt, str):
-            return "".join(self.stream(prompt, max_new_tokens, stop=stop, **sampling))
+            seen = {"images": images, "videos": videos}
+            return "".join(self.stream(prompt, max_new_tokens, stop=stop, **seen, **sampling))
         if isinstance(prompt, list | tuple) and prompt and all(isinstance(p, str) for p in prompt):
-            return self._generate_texts([str(p) for p in prompt], max_new_tokens, stop, Sampling.of(sampling))
+            batch = self._batch([str(p) for p in prompt], images, videos)
+            return self._generate_texts(*batch, max_new_tokens, stop, Sampling.of(sampling))
         if stop:
             raise InputError("Stop strings end a text, and the prompt is token ids; pass a text, or leave out stop.")
-        ids = self.encode(prompt)
+        ids = self.encode(prompt, images, videos)
         steps = decode(
             self.model, ids, max_new_tokens=max_new_tokens, sampling=Sampling.of(sampling), stop_ids=self.stop_ids
         )
         return torch.cat([ids[0, :0], *steps])
 
     def stream(
-        self, prompt: str, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (), **sampling: Any
-    ) -> Iterator[str]:
+        self, prompt: str, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
+        stop: str | Sequence[str] = (), **sampling: Any,
+    ) -> Iterator[str]:  # fmt: skip
         """Like `generate` for one text, piece by piece as the text becomes certain."""
         text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
+        ids, pictures = self._encode(prompt, images, videos)
         steps = decode(
             self.model,
-            self.encode(prompt),
+            ids,
+            pictures=pictures,
             max_new_tokens=max_new_tokens,
             sampling=Sampling.of(sampling),
             stop_ids=self.stop_ids,
@@ -184,17 +230,26 @@ class Qwen:
         if rest := text.close():
             yield rest
 
-    def _generate_texts(
-        self, prompts: list[str], max_new_tokens: int, stop: tuple[str, ...], sampling: Sampling
-    ) -> list[str]:
+    def _batch(self, prompts: list[str], images: Any, videos: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Ids and mask [batch, token], padded on the left, and the tensors of the pictures among them."""
+        if images is not None or videos is not None:
+            made = self.look(prompts, images, videos)
+            return made["input_ids"], made["attention_mask"], {name: made[name] for name in PICTURES if name in made}
         rows = [self.encode(p)[0] for p in prompts]
         longest = max(len(r) for r in rows)
         ids = torch.stack([torch.cat((r.new_zeros(longest - len(r)), r)) for r in rows])  # padding on the left
         mask = torch.stack([torch.cat((r.new_zeros(longest - len(r)), torch.ones_like(r))) for r in rows])
-        texts = [TextStream(self.tokenizer, stop) for _ in rows]
-        pieces: list[list[str]] = [[] for _ in rows]
-        done = [False] * len(rows)
-        steps = decode(self.model, ids, mask, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=self.stop_ids)
+        return ids, mask, {}
+
+    def _generate_texts(
+        self, ids: Tensor, mask: Tensor, pictures: dict[str, Tensor], max_new_tokens: int, stop: tuple[str, ...],
+        sampling: Sampling,
+    ) -> list[str]:  # fmt: skip
+        texts = [TextStream(self.tokenizer, stop) for _ in ids]
+        pieces: list[list[str]] = [[] for _ in ids]
+        done = [False] * len(ids)
+        settings = {"max_new_tokens": max_new_tokens, "sampling": sampling, "stop_ids": self.stop_ids}
+        steps = decode(self.model, ids, mask, pictures=pictures, **settings)
         for tokens in steps:
             for row, token in enumerate(tokens.tolist()):
                 done[row] = done[row] or token in self.stop_ids
@@ -207,13 +262,14 @@ class Qwen:
 
     def trace(
         self, prompt: Prompt, record: str | Iterable[str] = "*", edits: AnyEdit | Iterable[AnyEdit] = (), *,
-        max_new_tokens: int = 0, **sampling: Any,
+        images: Any = None, videos: Any = None, max_new_tokens: int = 0, **sampling: Any,
     ) -> Trace:  # fmt: skip
         """Run once and keep the values of the taps that match `record`.
 
         Args:
             prompt: a text, token ids, or chat messages.
             record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are).
+            images, videos: as in `generate`.
             edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it.
             max_new_tokens: go on for so many tokens, with the cache. Then the trace has the prompt's tokens and one
                 more row for each step (the last new token is chosen, but no longer read), and `trace.steps`.
@@ -222,16 +278,17 @@ class Qwen:
             InputError: a pattern that matches nothing, an edit that does not fit or that no token of this run reaches,
                 or more values than there is memory for.
         """
-        ids = self.encode(prompt)
+        ids, pictures = self._encode(prompt, images, videos)
         record = (record,) if isinstance(record, str) else list(record)
         edits = (edits,) if isinstance(edits, AnyEdit) else tuple(edits)
-        refuse_what_does_not_fit(self.model, record, ids.shape[1] + max(0, max_new_tokens - 1))
+        read = ids.shape[1] + max(0, max_new_tokens - 1)
+        refuse_what_does_not_fit(self.model, record, read, **self._counts(pictures))
         with torch.inference_mode(), self.edited(*edits) as passes, capture.record(self.model, record) as values:
             if max_new_tokens:
-                found = self._steps(ids, max_new_tokens, Sampling.of(sampling), "logits" in values)
+                found = self._steps(ids, pictures, max_new_tokens, Sampling.of(sampling))
                 ids, steps = found
             else:
-                self.model(ids)
+                self.model(ids, **pictures)
                 steps = ()
         if missed := [words for words, met in passes.reached.items() if not met]:
             raise InputError(
@@ -243,7 +300,15 @@ class Qwen:
         tokens = [self.token_text(int(i)) for i in ids[0]]
         return Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, provenance, steps)
 
-    def _steps(self, ids: Tensor, new: int, sampling: Sampling, every: bool) -> tuple[Tensor, tuple[Step, ...]]:
+    def _counts(self, pictures: Mapping[str, Tensor]) -> dict[str, int]:
+        """How many patches and cells the pictures have."""
+        patches = sum(len(value) for name, value in pictures.items() if name.startswith("pixel_values"))
+        merge = self.config.vision.spatial_merge_size if self.config.vision else 1
+        return {"patches": patches, "cells": patches // merge**2}
+
+    def _steps(
+        self, ids: Tensor, pictures: dict[str, Tensor], new: int, sampling: Sampling
+    ) -> tuple[Tensor, tuple[Step, ...]]:
         """Generate; returns the tokens that were read, [1, token], and what was said before each new one."""
         last: list[Tensor] = []
         with ExitStack() as stack:
@@ -252,8 +317,9 @@ class Qwen:
             )
             rows = []
             for token in decode(
-                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=True
-            ):
+                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=True,
+                pictures=pictures,
+            ):  # fmt: skip
                 p = last[0].double().log_softmax(-1)
                 n = int(token)
                 rank, entropy = int((p > p[n]).sum()), -float((p.exp() * p).nansum())
@@ -270,9 +336,12 @@ class Qwen:
         """
         return edited(self.model, edits)
 
-    def trace_size(self, prompt: Prompt, record: str | Iterable[str] = "*") -> dict[str, int]:
+    def trace_size(
+        self, prompt: Prompt, record: str | Iterable[str] = "*", *, images: Any = None, videos: Any = None
+    ) -> dict[str, int]:
         """Bytes that `trace` would keep, by tap name; nothing is run."""
-        return capture.estimate(self.model, record, self.encode(prompt).shape[1])
+        ids, pictures = self._encode(prompt, images, videos)
+        return capture.estimate(self.model, record, ids.shape[1], **self._counts(pictures))
 
     def twin(self) -> "Qwen":
         """The same weights in memory, with taps and routers of its own: what is edited or recorded there, from another
@@ -348,7 +417,7 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
         parsed = ModelConfig.from_file(config) if Path(config).exists() else load_config(str(config))
     label = config if isinstance(config, str) else "random weights"
     with torch.device("meta"):
-        empty = TextModel(parsed.text)
+        empty = build(parsed)
     needed, there = 4 * sum(p.numel() for p in empty.parameters()), memory.total()  # drawn in float32
     if needed > there:
         raise InputError(
