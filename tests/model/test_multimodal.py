@@ -268,6 +268,18 @@ def test_the_cache_remembers_where_a_row_goes_on_and_restores_it() -> None:
         assert cache.next_position is None
 
 
+def test_what_stands_at_padding_is_no_position() -> None:
+    model, batch = example()
+    mask = torch.ones(1, 14, dtype=torch.long)
+    mask[0, -1] = 0
+    where, embeds = model.place(batch["input_ids"], mask, **pictures(batch))
+    where[..., -1] = 99
+    cache = model.new_cache()
+    with torch.no_grad():
+        model(batch["input_ids"], mask, where, cache, embeds=embeds)
+    assert cache.next_position is not None and cache.next_position.tolist() == [13]
+
+
 # ---------------------------------------------------------------------- what is refused
 
 
