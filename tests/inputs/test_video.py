@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from inputs.make_golden import GOLDEN, PUBLISHED, picked
 from inputs.seeing import frames, picture
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
-from transformers.models.qwen3_vl.video_processing_qwen3_vl import smart_resize
+from transformers.models.qwen3_vl.video_processing_qwen3_vl import Qwen3VLVideoProcessor, smart_resize
 
 from qwen35_lab.config import VisionConfig
 from qwen35_lab.errors import InputError
@@ -57,6 +58,18 @@ def test_sizes_are_those_of_transformers(count: int, height: int, width: int, fa
             video_size(count, height, width, budget)
         return
     assert video_size(count, height, width, budget) == expected
+
+
+@settings(max_examples=300)
+@given(st.integers(2, 200), st.integers(32, 999), st.integers(32, 999), st.sampled_from([4096, 100_000, 900_000]))
+def test_a_cap_shares_the_budget_as_in_transformers(count: int, height: int, width: int, least: int) -> None:
+    budget = VideoSettings(shortest_edge=least, longest_edge=3_000_000, cap_pixels_per_frame=True)
+    names = ("patch_size", "merge_size", "temporal_patch_size", "cap_pixels_per_frame", "max_video_tokens")
+    theirs = SimpleNamespace(size={"shortest_edge": least, "longest_edge": 3_000_000})
+    vars(theirs).update({name: getattr(budget, name) for name in names})
+    rows, columns = video_size(count, height, width, budget)
+    patches = -(-count // 2) * (rows // 16) * (columns // 16)
+    assert patches == Qwen3VLVideoProcessor.get_num_of_video_patches(theirs, count, height, width)
 
 
 @settings(max_examples=200)
