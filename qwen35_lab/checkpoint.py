@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .config import LINEAR, ModelConfig, TextConfig
+from .config import LINEAR, ModelConfig, TextConfig, VisionConfig
 from .errors import CheckpointError
 from .files import write_folder
-from .model import TextModel
+from .model import MultimodalModel, TextModel, build
 
 # official name, ours; both without prefix, {n} is the layer
 OUTER = (
@@ -71,8 +71,23 @@ MOE = (
     ("layers.{n}.mlp.shared_expert.down_proj.weight", "layers.{n}.ffn.shared_expert.down_proj.weight"),
     ("layers.{n}.mlp.shared_expert_gate.weight", "layers.{n}.ffn.shared_gate_proj.weight"),
 )
+VISION = (
+    ("visual.patch_embed.proj.{part}", "vision.patch_embed.{part}"),
+    ("visual.merger.norm.{part}", "vision.merger.norm.{part}"),
+    ("visual.merger.linear_fc1.{part}", "vision.merger.linear_fc1.{part}"),
+    ("visual.merger.linear_fc2.{part}", "vision.merger.linear_fc2.{part}"),
+)
+VISION_BLOCK = (
+    ("visual.blocks.{n}.norm1.{part}", "vision.blocks.{n}.norm1.{part}"),
+    ("visual.blocks.{n}.norm2.{part}", "vision.blocks.{n}.norm2.{part}"),
+    ("visual.blocks.{n}.attn.qkv.{part}", "vision.blocks.{n}.attention.qkv.{part}"),
+    ("visual.blocks.{n}.attn.proj.{part}", "vision.blocks.{n}.attention.proj.{part}"),
+    ("visual.blocks.{n}.mlp.linear_fc1.{part}", "vision.blocks.{n}.mlp.linear_fc1.{part}"),
+    ("visual.blocks.{n}.mlp.linear_fc2.{part}", "vision.blocks.{n}.mlp.linear_fc2.{part}"),
+)
 PREFIXES = ("model.language_model.", "model.")  # multimodal checkpoints, text-only ones
-IGNORED = (r"mtp\..*", r"model\.visual\..*")  # parts of the architecture this model does not have
+IGNORED = (r"mtp\..*",)  # parts of the architecture this model does not have
+UNSEEN = r"model\.visual\..*"  # left out where the config has no vision: a language model out of a larger checkpoint
 OLDER_SPELLINGS = ("torch_dtype", "rope_theta", "partial_rotary_factor", "rope_scaling", "full_attention_interval")
 KEPT_FLOAT32 = (".mixer.A_log", ".mixer.norm.weight")  # as in the official files; rounding them ruins the decay
 
@@ -106,8 +121,20 @@ def name_map(config: TextConfig) -> dict[str, str]:
     return {ours: official for official, ours in rows}
 
 
+def vision_names(config: VisionConfig | None) -> dict[str, str]:
+    """The same for the vision tower."""
+    rows = [("visual.pos_embed.weight", "vision.pos_embed.weight")]
+    for part in ("weight", "bias"):
+        rows += [(a.format(part=part), b.format(part=part)) for a, b in VISION]
+        blocks = range(config.depth if config else 0)
+        rows += [(a.format(n=n, part=part), b.format(n=n, part=part)) for n in blocks for a, b in VISION_BLOCK]
+    return {ours: official for official, ours in rows} if config else {}
+
+
 def official_name(name: str, prefix: str) -> str:
-    """The head stands outside the prefix."""
+    """The head and the vision tower stand outside the language model's prefix."""
+    if name.startswith("visual."):
+        return "model." + name
     return name if name.startswith("lm_head.") else prefix + name
 
 
@@ -123,10 +150,10 @@ def read_model(
         CheckpointError: a file or a tensor that is missing, damaged, misshapen or unexpected.
     """
     with torch.device("meta"):
-        model = TextModel(config.text)
+        model = build(config)
     with ExitStack() as stack:
         tensors = _Tensors(folder, stack)
-        names = name_map(config.text)
+        names = name_map(config.text) | vision_names(config.vision)
         prefix = next((p for p in PREFIXES if p + "embed_tokens.weight" in tensors), PREFIXES[-1])
         dtype = dtype or tensors.dtype(prefix + "embed_tokens.weight")
         parameters = dict(model.named_parameters())
@@ -147,7 +174,7 @@ def read_model(
             size += tensor.numel() * tensor.element_size()
             _assign(model, ours, tensor.to(device=device, dtype=dtype_of(ours, dtype)))
         left = [name for name in tensors if name not in used]
-        ignored = [n for n in left if _is_ignored(n, config.text)]
+        ignored = [n for n in left if _is_ignored(n, config)]
         problems += [f"{n} is not part of this architecture" for n in left if n not in set(ignored)]
         if problems:
             more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
@@ -186,8 +213,10 @@ def write_model(
         overwrite: replace a folder that exists.
         max_shard_bytes: larger models are split into several files with an index.
     """
-    names = name_map(model.config)
-    tensors = {official_name(names[n], "model."): p.detach().cpu().contiguous() for n, p in model.named_parameters()}
+    seeing = isinstance(model, MultimodalModel)
+    names = name_map(model.config) | vision_names(config.vision if seeing else None)
+    prefix = PREFIXES[0 if seeing else 1]
+    tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in model.named_parameters()}
     shards = _shards(tensors, max_shard_bytes)
     with write_folder(folder, overwrite=overwrite) as beside:
         for file, part in shards.items():
@@ -202,7 +231,8 @@ def write_model(
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             (beside / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
         dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
-        (beside / "config.json").write_text(json.dumps(text_only(config, dtype), indent=2) + "\n")
+        words = multimodal(config, dtype) if seeing else text_only(config, dtype)
+        (beside / "config.json").write_text(json.dumps(words, indent=2) + "\n")
         for path in extra:
             (beside / path.name).write_bytes(path.read_bytes())
 
@@ -231,6 +261,24 @@ def text_only(config: ModelConfig, dtype: str) -> dict[str, Any]:
         "eos_token_id": eos[0] if len(eos) == 1 else eos or None,
         "architectures": [f"{kind}ForCausalLM"],
         "model_type": "qwen3_5_moe_text" if text.is_moe else "qwen3_5_text",
+        "dtype": dtype,
+    }
+
+
+def multimodal(config: ModelConfig, dtype: str) -> dict[str, Any]:
+    """The `config.json` of language model and vision tower together."""
+    assert config.vision is not None
+    kind = "Qwen3_5Moe" if config.text.is_moe else "Qwen3_5"
+    text = text_only(config, dtype)
+    tokens = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
+    return {
+        **{k: v for k, v in config.raw.items() if k not in OLDER_SPELLINGS},
+        "architectures": [f"{kind}ForConditionalGeneration"],
+        "model_type": "qwen3_5_moe" if config.text.is_moe else "qwen3_5",
+        "text_config": {k: v for k, v in text.items() if k != "architectures"},
+        "vision_config": (config.raw.get("vision_config") or {}) | vars(config.vision),
+        **{name: getattr(config, name) for name in tokens if getattr(config, name) is not None},
+        "tie_word_embeddings": config.text.tie_word_embeddings,
         "dtype": dtype,
     }
 
@@ -298,9 +346,10 @@ def _weight_files(folder: Path) -> list[str]:
     raise CheckpointError(f"{folder} holds {found}; only safetensors are read, so fetch model.safetensors.")
 
 
-def _is_ignored(name: str, config: TextConfig) -> bool:
-    tied_head = config.tie_word_embeddings and name == "lm_head.weight"
-    return tied_head or any(re.fullmatch(pattern, name) for pattern in IGNORED)
+def _is_ignored(name: str, config: ModelConfig) -> bool:
+    tied_head = config.text.tie_word_embeddings and name == "lm_head.weight"
+    patterns = IGNORED if config.vision else (*IGNORED, UNSEEN)
+    return tied_head or any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
 def _assign(model: nn.Module, name: str, tensor: Tensor) -> None:

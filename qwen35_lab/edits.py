@@ -166,7 +166,7 @@ class Edit:
             part = selection.fitting(operation.change(part, selection), part)
         edited = window.clone()
         edited[grid] = part
-        if "query" in selection.tap.axes:  # a key later than its query stays what it is: out of sight
+        if selection.maps:  # a key later than its query stays what it is, and so does another frame: out of sight
             only = selection.in_sight(window).expand_as(window)
         if only is None:
             selection.passes.reached[selection.words] = True
@@ -185,6 +185,7 @@ def edit(pattern: str, **where: object) -> Edit:
             a number, a list of numbers, a range or a slice (that runs forwards) each; everything where an axis is not
             mentioned. Tokens are counted without padding; negative ones count from the end of the prompt, also if it
             is read in several passes by `generate` or `trace` (by hand, say `cache.prompt = …`, its number of tokens).
+            Patches and cells are counted over all pictures that one call shows, negative ones from their end.
             `expert=3` at a tap with a `choice` axis means wherever expert 3 was chosen, as the edits before this one
             left the choice. `batch` means rows of a batch, negative ones from its end.
     Raises:

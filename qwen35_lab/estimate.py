@@ -5,7 +5,7 @@ model holds while it computes is approximate: the values that its lines have ali
 kernel takes for itself. A test measures both.
 
 Symbols: T tokens that a pass reads, P tokens that they look at, e bytes of a number in the model's dtype, w the same in
-float32 at least.
+float32 at least. Pictures of so many patches become so many cells, as in the taps' axes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,12 +22,13 @@ from .edits import AnyEdit, Edit, RoutingEdit
 from .errors import InputError
 from .generate import PREFILL_TOKENS
 from .memory import free, in_words
-from .model import Tap, TextModel, taps
+from .model import MultimodalModel, Tap, TextModel, taps
 from .model.attention import GatedAttention
 from .model.delta_rule import chunked
 from .model.deltanet import GatedDeltaNet
 from .model.mlp import SwiGLU
 from .model.moe import SparseMoE
+from .model.vision import VisionTower
 from .passes import pick
 
 CHUNK = signature(chunked).parameters["chunk_size"].default
@@ -70,6 +71,8 @@ class _Run:
     w: int
     heard: frozenset[str]
     recorded: frozenset[str]
+    patches: int
+    cells: int
 
     def hears(self, prefix: str, module: nn.Module, names: Sequence[str]) -> bool:
         """Whether anybody listens to one of a module's taps."""
@@ -77,10 +80,13 @@ class _Run:
 
 
 def estimate(
-    model: TextModel, patterns: str | Iterable[str], tokens: int, edits: Sequence[AnyEdit] = (), new: int = 0
-) -> TraceSize:
+    model: TextModel, patterns: str | Iterable[str], tokens: int, edits: Sequence[AnyEdit] = (), new: int = 0, *,
+    patches: int = 0, cells: int = 0,
+) -> TraceSize:  # fmt: skip
     """What `Qwen.trace` takes for a prompt of so many tokens, with these edits, and `new` tokens after it.
 
+    Args:
+        patches, cells: of the pictures in the prompt.
     Raises:
         InputError: a pattern that matches no tap.
     """
@@ -92,27 +98,34 @@ def estimate(
     choices = _choices(model, edits)
 
     def size(name: str, tap: Tap, length: int, seen: int) -> int:
-        lengths = {"batch": 1, "token": length, "query": length, "key": seen, **tap.sizes}
+        lengths = dict(zip(tap.axes, tap.shape(1, length, seen - length, patches, cells), strict=True))
         if "choice" in tap.axes:
             lengths["choice"] = choices[name.rpartition(".")[0]]
-        return prod(lengths[axis] for axis in tap.axes) * tap.dtype_in(dtype).itemsize
+        return prod(lengths.values()) * tap.dtype_in(dtype).itemsize
 
-    kept = {name: size(name, tap, read, read) for name, tap in recorded.items()}
+    kept = {name: size(name, tap, read, read) for name, tap in recorded.items() if patches or not seen_only(name)}
     wide = torch.promote_types(dtype, torch.float32).itemsize
-    run = _Run(piece, tokens, dtype.itemsize, wide, frozenset(recorded | changed), frozenset(recorded))
+    run = _Run(piece, tokens, dtype.itemsize, wide, frozenset(recorded | changed), frozenset(recorded), patches, cells)
     working = _working(model, run, choices)
     for name, tap in changed.items():
         part = ".".join(name.split(".")[:3])
         working[part] = working.get(part, 0) + COPIES * size(name, tap, 1 if tap.recurrent else piece, tokens)
-    pieces = [kept[name] for name, tap in recorded.items() if new or tap.recurrent]
-    return TraceSize(kept, working, max(pieces, default=0), _cache(model, read, run) if new else 0)
+    pieces = [kept[name] for name, tap in recorded.items() if (new and not seen_only(name)) or tap.recurrent]
+    embeds = tokens * model.config.hidden_size * run.e if patches else 0  # with the pictures in their places
+    return TraceSize(kept, working, max(pieces, default=0), embeds + (_cache(model, read, run) if new else 0))
+
+
+def seen_only(name: str) -> bool:
+    """Whether a tap is one of the vision tower, which runs once, and only where there are pictures."""
+    return name.startswith("vision.")
 
 
 def refuse_what_does_not_fit(
-    model: TextModel, patterns: str | Iterable[str], tokens: int, edits: Sequence[AnyEdit] = (), new: int = 0
-) -> None:
-    """Raises InputError if the run would take more memory than there is."""
-    size, there = estimate(model, patterns, tokens, edits, new), free(model.embed_tokens.weight.device)
+    model: TextModel, patterns: str | Iterable[str], tokens: int, edits: Sequence[AnyEdit] = (), new: int = 0,
+    **pictures: int,
+) -> None:  # fmt: skip
+    """Raises InputError if the run would take more memory than there is. `pictures`: as in `estimate`."""
+    size, there = estimate(model, patterns, tokens, edits, new, **pictures), free(model.embed_tokens.weight.device)
     if size.peak <= there:
         return
     part = max(size.working, key=lambda name: size.working[name])
@@ -151,6 +164,8 @@ def _working(model: TextModel, run: _Run, choices: dict[str, int]) -> dict[str, 
         found[f"layers.{n}.mixer"] = stream + inside(mixer, f"layers.{n}.mixer", run)
         found[f"layers.{n}.ffn"] = stream + _feed_forward(ffn, run, choices.get(f"layers.{n}.ffn", 0))
     scored = run.T if model.logits.wanted or "logits" in run.heard else 1
+    if isinstance(model, MultimodalModel) and run.patches:
+        found |= _tower(model.vision, run)
     found["logits"] = stream + model.config.vocab_size * ("logits" not in run.recorded) * scored * run.e
     return found
 
@@ -187,6 +202,26 @@ def _feed_forward(ffn: SwiGLU | SparseMoE, run: _Run, top_k: int) -> int:
     experts, hidden, width = ffn.down_proj.shape
     routed = 4 * top_k * hidden * run.e + 3 * experts * run.w
     return run.T * (routed + 3 * max(width, ffn.shared_expert.up_proj.out_features) * run.e)
+
+
+def _tower(tower: VisionTower, run: _Run) -> dict[str, int]:
+    """The vision tower's parts, all pictures of the call together."""
+    N, W, config = run.patches, tower.config.hidden_size, tower.config
+    pixels = config.in_channels * config.temporal_patch_size * config.patch_size**2
+    stream = N * W * 3 * run.e  # x, norm(x), what is added
+    angles = 3 * N * W // config.num_heads * run.w  # cos, sin, and what they are made of
+    found = {
+        "vision.patches": N * (2 * pixels * 4 + 2 * W * run.e) + 3 * N * W * run.w,
+        "vision.merged": stream + 3 * N * W * run.e + 2 * run.cells * config.out_hidden_size * run.e,
+    }
+    for n in range(config.depth):
+        attention = N * W * (5 * run.e + 4 * run.w)  # q, k, v and what comes of them; turned in float32
+        if run.hears(f"vision.blocks.{n}.attention", tower.blocks[n].get_submodule("attention"), ("scores", "weights")):
+            cells = max(3 * run.e, run.e + 2 * run.w if run.e < run.w else 0)
+            attention += N * N * (config.num_heads * cells + 1)
+        feed_forward = 2 * N * config.intermediate_size * run.e
+        found[f"vision.blocks.{n}"] = stream + angles + max(attention, feed_forward)
+    return found
 
 
 def _cache(model: TextModel, read: int, run: _Run) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .model import TextModel
+from .model import MultimodalModel, TextModel
 
 PREFILL_TOKENS = 2048  # a longer prompt is read in pieces, which bounds the memory it takes
 
@@ -131,6 +131,7 @@ def decode(
     sampling: Sampling | None = None,
     stop_ids: Sequence[int] = (),
     every_logit: bool = False,
+    pictures: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Tensor]:
     """Yield the next token of every row, [batch], until each row has met a stop id or `max_new_tokens` are out.
 
@@ -140,6 +141,7 @@ def decode(
         input_ids: [batch, token]; attention_mask: the same shape, 0 at padding (pad on the left).
         stop_ids: a row that has met one repeats it until the others are done.
         every_logit: form the logits of all tokens of the prompt, for who listens, and not of the last one alone.
+        pictures: pixel_values, image_grid_thw, pixel_values_videos, video_grid_thw, for a model with eyes.
     """
     check_length(model, input_ids.shape[1], max_new_tokens)
     if attention_mask is not None and not bool(attention_mask[:, -1].all()):
@@ -153,6 +155,11 @@ def decode(
         generator = torch.Generator(device).manual_seed(sampling.seed)
     mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask.long()
     positions = (mask.cumsum(-1) - 1).clamp(min=0)  # padding has no position: rows agree with themselves alone
+    embeds = None
+    if pictures:
+        if not isinstance(model, MultimodalModel):
+            raise InputError("This model has no eyes; leave out the pictures, or load a checkpoint with vision.")
+        positions, embeds = model.place(input_ids, mask, None, **pictures)
     stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
     done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
     cache = model.new_cache()
@@ -160,10 +167,12 @@ def decode(
     logits = input_ids.new_empty(0)
     for start in range(0, input_ids.shape[1], PREFILL_TOKENS):
         piece = slice(start, start + PREFILL_TOKENS)
-        ids, where = input_ids[:, piece], positions[:, piece]
+        ids, where = input_ids[:, piece], positions[..., piece]
+        seen_here = {} if embeds is None else {"embeds": embeds[:, piece]}
         keep = 0 if every_logit else 1
-        logits = model(ids, mask[:, : start + ids.shape[1]], where, cache, logits_to_keep=keep).logits[:, -1]
-    position = positions[:, -1:]
+        read = model(ids, mask[:, : start + ids.shape[1]], where, cache, logits_to_keep=keep, **seen_here)
+        logits = read.logits[:, -1]
+    position = positions[:, -1:] if embeds is None else positions.amax((0, 2))[:, None]
     generated = torch.zeros(input_ids.shape[0], model.config.vocab_size, dtype=torch.bool, device=device)
     seen = torch.zeros_like(generated)
     rows, columns = mask.nonzero(as_tuple=True)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .model import TextModel
+from .model import MultimodalModel, TextModel
 from .model.moe import SparseMoE
 from .model.taps import Hook, listen
+from .model.vision import VisionTower
 
 
 class Passes:
@@ -30,7 +31,10 @@ class Passes:
         self.real: Tensor | None = None  # bool [batch, past + new], False at padding; None if there is none
         self.prompts: list[int | None] = [None]  # tokens of each row's prompt, or of every one's; None is not known
         self.reached: dict[str, bool] = {}  # an edit in words -> whether it has met the place that it wants to change
+        self.frames = torch.empty(0, dtype=torch.long)  # of the pictures that were seen last: each patch's frame
         listen(stack, model, self, before=True)
+        if isinstance(model, MultimodalModel):
+            listen(stack, model.vision, self._look, before=True)
 
     def __call__(self, model: TextModel, args: tuple, kwargs: dict[str, Any]) -> None:
         given = dict(zip(("input_ids", "attention_mask", "position_ids", "cache"), args)) | kwargs
@@ -47,6 +51,11 @@ class Passes:
         self.prompts = self._prompts(len(ids), None if cache is None else cache.prompt)
         if len(set(self.prompts)) > 1 and self.real is None:
             self.real = torch.ones(len(ids), self.past + self.new, dtype=torch.bool)
+
+    def _look(self, tower: VisionTower, args: tuple, kwargs: dict[str, Any]) -> None:
+        grids = kwargs["grids"] if "grids" in kwargs else args[1]
+        sizes = torch.tensor([rows * columns for frames, rows, columns in grids for _ in range(frames)])
+        self.frames = torch.arange(len(sizes)).repeat_interleave(sizes)
 
     def _prompts(self, batch: int, told: Tensor | int | None) -> list[int | None]:
         if told is not None:

@@ -23,9 +23,10 @@ from .errors import CheckpointError, InputError
 from .estimate import TraceSize, estimate, refuse_what_does_not_fit
 from .family import load_config
 from .generate import Sampling, TextStream, check_length, decode
+from .inputs import Processor
 from .interrupt import whole_stack
 from .locate import find_device, find_dtype, find_folder
-from .model import TextModel, taps
+from .model import TextModel, build, taps
 from .model.init import initialise
 from .model.taps import listen
 from .passes import Passes, in_force, unedited
@@ -37,8 +38,9 @@ from .trace import Step, Trace
 SIDE_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
     "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
-    "video_preprocessor_config.json", "README.md", "LICENSE",
+    "video_preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
 )  # fmt: skip
+PICTURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
 Message = Mapping[str, Any]
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
 
@@ -84,15 +86,51 @@ class Qwen:
                 f"The tokenizer of {self.folder} cannot be read ({reason}); download it again, or pass token ids."
             ) from error
 
-    def encode(self, prompt: Prompt) -> Tensor:
-        """One prompt, text or ids, as ids [1, token] on the model's device."""
+    @cached_property
+    def processor(self) -> Processor:
+        """Text, images and videos -> the tensors the model takes: `qwen.model(**qwen.processor(text=…, images=…,
+        return_tensors="pt"))`, as transformers' own processor would make them.
+
+        Raises:
+            CheckpointError: the folder has no tokenizer. InputError: the model has no eyes.
+        """
+        if self.config.vision is None:
+            raise InputError("This model has no eyes, so that there is no processor; use qwen.tokenizer.")
+        return Processor.of(self.folder, self.tokenizer, self.config.vision)
+
+    def look(self, prompt: str | Sequence[str], images: Any = None, videos: Any = None) -> dict[str, Tensor]:
+        """Text with pictures as the model's arguments, on its device, several texts padded on the left.
+
+        Args:
+            images, videos: in the order of their placeholders; a single text without any has them at its beginning.
+        """
+        text = self.processor.with_places(prompt, images, videos) if isinstance(prompt, str) else list(prompt)
+        made = self.processor(
+            text=text, images=images, videos=videos, padding=True, padding_side="left", return_tensors="pt"
+        )
+        return {name: value.to(self.device) for name, value in made.items()}
+
+    def encode(self, prompt: Prompt, images: Any = None, videos: Any = None) -> Tensor:
+        """One prompt, text or ids, as ids [1, token] on the model's device; pictures as their placeholders."""
+        return self._encode(prompt, images, videos)[0]
+
+    def _encode(self, prompt: Prompt, images: Any, videos: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Ids [1, token], and the tensors of the pictures among them."""
+        if images is None and videos is None:
+            return self._ids(prompt), {}
+        if not isinstance(prompt, str):
+            raise InputError("Pictures go with a text; pass one, or make the tensors with qwen.processor.")
+        made = self.look(prompt, images, videos)
+        return made["input_ids"], {name: made[name] for name in PICTURES if name in made}
+
+    def _ids(self, prompt: Prompt) -> Tensor:
         if isinstance(prompt, str):
             ids = self.tokenizer(prompt)["input_ids"]
             self._refuse_unknown_words(prompt, ids)
         elif isinstance(prompt, list | tuple) and prompt and all(isinstance(m, Mapping) for m in prompt):
-            return self.encode(self._chat(prompt))
+            return self._ids(self._chat(prompt))
         elif isinstance(prompt, Mapping):  # what a tokenizer returns
-            return self.encode(prompt.get("input_ids", ()))
+            return self._ids(prompt.get("input_ids", ()))
         else:
             to_list = getattr(prompt, "tolist", None)  # of a tensor or an array
             ids = to_list() if to_list else list(prompt)
@@ -139,12 +177,15 @@ class Qwen:
         return tuple(sorted(n for n in stops if isinstance(n, int)))
 
     def generate(
-        self, prompt: Prompt, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (), **sampling: Any
-    ) -> Any:
+        self, prompt: Prompt, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
+        stop: str | Sequence[str] = (), **sampling: Any,
+    ) -> Any:  # fmt: skip
         """Continue a prompt. Returns what is new: a text for a text, a list for a list of texts, ids for ids.
 
         Args:
             prompt: a text, several texts (run as one batch), or token ids.
+            images, videos: paths, PIL images, arrays, lists of frames; where the text does not say where they belong,
+                at its beginning.
             stop: the answer ends before any of these strings (and at the checkpoint's own stop tokens).
             sampling: temperature, top_k, top_p, min_p, presence_penalty, repetition_penalty, seed
                 (see `Sampling`); greedy if none is given.
@@ -153,25 +194,30 @@ class Qwen:
         """
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
         if isinstance(prompt, str):
-            return "".join(self.stream(prompt, max_new_tokens, stop=stop, **sampling))
+            seen = {"images": images, "videos": videos}
+            return "".join(self.stream(prompt, max_new_tokens, stop=stop, **seen, **sampling))
         if isinstance(prompt, list | tuple) and prompt and all(isinstance(p, str) for p in prompt):
-            return self._generate_texts([str(p) for p in prompt], max_new_tokens, stop, Sampling.of(sampling))
+            batch = self._batch([str(p) for p in prompt], images, videos)
+            return self._generate_texts(*batch, max_new_tokens, stop, Sampling.of(sampling))
         if stop:
             raise InputError("Stop strings end a text, and the prompt is token ids; pass a text, or leave out stop.")
-        ids = self.encode(prompt)
+        ids = self.encode(prompt, images, videos)
         steps = decode(
             self.model, ids, max_new_tokens=max_new_tokens, sampling=Sampling.of(sampling), stop_ids=self.stop_ids
         )
         return torch.cat([ids[0, :0], *steps])
 
     def stream(
-        self, prompt: str, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (), **sampling: Any
-    ) -> Iterator[str]:
+        self, prompt: str, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
+        stop: str | Sequence[str] = (), **sampling: Any,
+    ) -> Iterator[str]:  # fmt: skip
         """Like `generate` for one text, piece by piece as the text becomes certain."""
         text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
+        ids, pictures = self._encode(prompt, images, videos)
         steps = decode(
             self.model,
-            self.encode(prompt),
+            ids,
+            pictures=pictures,
             max_new_tokens=max_new_tokens,
             sampling=Sampling.of(sampling),
             stop_ids=self.stop_ids,
@@ -186,17 +232,26 @@ class Qwen:
         if rest := text.close():
             yield rest
 
-    def _generate_texts(
-        self, prompts: list[str], max_new_tokens: int, stop: tuple[str, ...], sampling: Sampling
-    ) -> list[str]:
+    def _batch(self, prompts: list[str], images: Any, videos: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Ids and mask [batch, token], padded on the left, and the tensors of the pictures among them."""
+        if images is not None or videos is not None:
+            made = self.look(prompts, images, videos)
+            return made["input_ids"], made["attention_mask"], {name: made[name] for name in PICTURES if name in made}
         rows = [self.encode(p)[0] for p in prompts]
         longest = max(len(r) for r in rows)
         ids = torch.stack([torch.cat((r.new_zeros(longest - len(r)), r)) for r in rows])  # padding on the left
         mask = torch.stack([torch.cat((r.new_zeros(longest - len(r)), torch.ones_like(r))) for r in rows])
-        texts = [TextStream(self.tokenizer, stop) for _ in rows]
-        pieces: list[list[str]] = [[] for _ in rows]
-        done = [False] * len(rows)
-        steps = decode(self.model, ids, mask, max_new_tokens=max_new_tokens, sampling=sampling, stop_ids=self.stop_ids)
+        return ids, mask, {}
+
+    def _generate_texts(
+        self, ids: Tensor, mask: Tensor, pictures: dict[str, Tensor], max_new_tokens: int, stop: tuple[str, ...],
+        sampling: Sampling,
+    ) -> list[str]:  # fmt: skip
+        texts = [TextStream(self.tokenizer, stop) for _ in ids]
+        pieces: list[list[str]] = [[] for _ in ids]
+        done = [False] * len(ids)
+        settings = {"max_new_tokens": max_new_tokens, "sampling": sampling, "stop_ids": self.stop_ids}
+        steps = decode(self.model, ids, mask, pictures=pictures, **settings)
         for tokens in steps:
             for row, token in enumerate(tokens.tolist()):
                 done[row] = done[row] or token in self.stop_ids
@@ -211,7 +266,7 @@ class Qwen:
     @torch.no_grad()  # which this one is not
     def trace(
         self, prompt: Prompt, record: str | Iterable[str] = "*", edits: AnyEdit | Iterable[AnyEdit] = (), *,
-        max_new_tokens: int = 0, **sampling: Any,
+        images: Any = None, videos: Any = None, max_new_tokens: int = 0, **sampling: Any,
     ) -> Trace:  # fmt: skip
         """Run once and keep the values of the taps that match `record`.
 
@@ -220,6 +275,7 @@ class Qwen:
             record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are).
             edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it. Those
                 of an enclosing `with qwen.edited(…)` act too, and the provenance names them all.
+            images, videos: as in `generate`.
             max_new_tokens: go on for so many tokens, with the cache. Then the trace has the prompt's tokens and one
                 more row for each step (the last new token is chosen, but no longer read), and `trace.steps`.
             sampling: of the new tokens, as in `generate`; greedy if nothing is given.
@@ -227,17 +283,18 @@ class Qwen:
             InputError: a pattern that matches nothing, an edit that does not fit or that no token of this run reaches,
                 a setting that there is not, or a run that takes more memory than is free (see `trace_size`).
         """
-        ids, record = self.encode(prompt), capture.listed(record)
+        (ids, pictures), record = self._encode(prompt, images, videos), capture.listed(record)
         edits = edits_of(edits)
         chosen = self._sampling(ids, max_new_tokens, sampling)
-        refuse_what_does_not_fit(self.model, record, ids.shape[1], edits, max_new_tokens)
+        counts = self._counts(pictures)
+        refuse_what_does_not_fit(self.model, record, ids.shape[1], edits, max_new_tokens, **counts)
         with edited(self.model, edits), capture.record(self.model, record) as values:
             in_words = tuple(str(each) for each in in_force(self.model))
             every = self.model.logits.wanted  # else only the scores that the next token is chosen by are formed
             if max_new_tokens:
-                ids, steps = self._steps(ids, max_new_tokens, chosen, every)
+                ids, steps = self._steps(ids, pictures, max_new_tokens, chosen, every)
             else:
-                self.model(ids, logits_to_keep=0 if every else 1)
+                self.model(ids, logits_to_keep=0 if every else 1, **pictures)
                 steps = ()
         axes = {name: tap.axes for name, tap in taps(self.model) if name in values}
         tensors = {name: capture.joined(values.pop(name), name, axes[name])[0] for name in list(values)}
@@ -253,7 +310,15 @@ class Qwen:
             raise InputError(f"{next(iter(settings))} is about new tokens, and there are none; pass max_new_tokens=….")
         return found
 
-    def _steps(self, ids: Tensor, new: int, sampling: Sampling, every: bool) -> tuple[Tensor, tuple[Step, ...]]:
+    def _counts(self, pictures: Mapping[str, Tensor]) -> dict[str, int]:
+        """How many patches and cells the pictures have."""
+        patches = sum(len(value) for name, value in pictures.items() if name.startswith("pixel_values"))
+        merge = self.config.vision.spatial_merge_size if self.config.vision else 1
+        return {"patches": patches, "cells": patches // merge**2}
+
+    def _steps(
+        self, ids: Tensor, pictures: Mapping[str, Tensor], new: int, sampling: Sampling, every: bool
+    ) -> tuple[Tensor, tuple[Step, ...]]:
         """Generate; returns the tokens that were read, [1, token], and what was said before each new one."""
         last: list[Tensor] = []
         with whole_stack() as stack:
@@ -262,8 +327,9 @@ class Qwen:
             )
             rows = []
             for token in decode(
-                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=every
-            ):
+                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=every,
+                pictures=pictures,
+            ):  # fmt: skip
                 p = last[0].double().log_softmax(-1)
                 n = int(token)
                 rank, entropy = int((p > p[n]).sum()), -float((p.exp() * p).nansum())
@@ -287,13 +353,14 @@ class Qwen:
 
     def trace_size(
         self, prompt: Prompt, record: str | Iterable[str] = "*", edits: AnyEdit | Iterable[AnyEdit] = (), *,
-        max_new_tokens: int = 0,
+        images: Any = None, videos: Any = None, max_new_tokens: int = 0,
     ) -> TraceSize:  # fmt: skip
         """Bytes that `trace` would keep, by tap name, and with `.peak` the most it takes at one time, beyond the
         weights; nothing is run. An answer may stop early, and then takes less."""
-        ids = self.encode(prompt)
+        ids, pictures = self._encode(prompt, images, videos)
         self._sampling(ids, max_new_tokens, {})
-        return estimate(self.model, capture.listed(record), ids.shape[1], edits_of(edits), max_new_tokens)
+        record, counts = capture.listed(record), self._counts(pictures)
+        return estimate(self.model, record, ids.shape[1], edits_of(edits), max_new_tokens, **counts)
 
     def twin(self) -> "Qwen":
         """The same weights in memory, with taps and routers of its own: what is edited or recorded there is not noticed
@@ -375,7 +442,7 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
         parsed = ModelConfig.from_file(config) if Path(config).exists() else load_config(str(config))
     label = config if isinstance(config, str) else "random weights"
     with torch.device("meta"):
-        empty = TextModel(parsed.text)
+        empty = build(parsed)
     needed, there = 4 * sum(p.numel() for p in empty.parameters()), memory.total()  # drawn in float32
     if needed > there:
         raise InputError(

@@ -25,7 +25,8 @@ class Selection:
 
     def __init__(self, name: str, tap: Tap, where: dict[str, Any], passes: Passes, words: str):
         self.name, self.tap, self.passes, self.words, self.where = name, tap, passes, words, where
-        self.time = next(n for n, axis in enumerate(tap.axes) if axis in NEW and axis not in tap.sizes)
+        new = [n for n, axis in enumerate(tap.axes) if axis in NEW and axis not in tap.sizes]
+        self.time = new[0] if new else None  # the axis of new tokens; what the vision tower makes has none
         for axis, choice in where.items():
             if axis not in tap.axes:
                 named = ", ".join(a for a in tap.axes if a != "batch")
@@ -48,6 +49,9 @@ class Selection:
     def windows(self, value: Tensor) -> Iterator[Places | None]:
         """The parts of a piece that hold tokens one after the other: None for all of it, or, where there is padding,
         one row's real tokens at a time, so that padding is neither counted nor changed."""
+        if self.time is None:
+            yield None
+            return
         passes, size = self.passes, value.shape[self.time]
         number, fired = self.seen
         fired = fired if number == passes.number else 0
@@ -68,6 +72,11 @@ class Selection:
                 yield tuple(window)
 
     @property
+    def maps(self) -> bool:
+        """Whether the value says who looks at whom."""
+        return not {"query", "seen_patch"}.isdisjoint(self.tap.axes)
+
+    @property
     def _keys(self) -> int | None:
         """The axis of attention's keys, which grows."""
         return self.tap.axes.index("key") if "key" in self.tap.axes and "key" not in self.tap.sizes else None
@@ -82,7 +91,7 @@ class Selection:
                 self.tokens = at + self.start
             elif axis == self._keys:
                 at = self._among(choice, 0, size)[0]
-            elif name == "batch":
+            elif name == "batch" and self.time is not None:
                 at = self._rows(choice, size)
             elif name in self.fixed:
                 at = self.fixed[name]
@@ -101,7 +110,11 @@ class Selection:
         return torch.arange(int(self.row in pick(choice, len(self.passes.real), "batch").tolist()))
 
     def in_sight(self, window: Tensor) -> Tensor:
-        """Of an attention map [batch, head, query, key]: which keys are not later than their query."""
+        """Of an attention map [batch, head, query, key]: which keys are not later than their query. Of one of the
+        vision tower's: which patches are of the same frame."""
+        if self.time is None:
+            frames = self.passes.frames.to(window.device)
+            return frames[:, None] == frames
         query, key = window.shape[-2:]
         return torch.ones(query, key, dtype=torch.bool, device=window.device).tril(key - query)
 
@@ -138,8 +151,8 @@ class Selection:
         """A number or a tensor (axes of the tap without batch, or fewer) as it meets this part."""
         if not isinstance(value, Tensor):
             return torch.tensor(value, device=part.device, dtype=_dtype(part, value)).expand(part.shape)
-        axis = self.time - 1
-        if value.ndim == len(self.tap.axes) - 1 and value.shape[axis] != 1:
+        axis = None if self.time is None else self.time - 1
+        if axis is not None and value.ndim == len(self.tap.axes) - 1 and value.shape[axis] != 1:
             if len(self.places) and int(self.places.max()) >= value.shape[axis]:
                 raise InputError(
                     f"{self.words}: the tensor has {value.shape[axis]} tokens, and more are chosen; "
@@ -159,6 +172,8 @@ class Selection:
         source = trace[self.name]
         if source.axes != self.tap.axes[1:]:
             raise InputError(f"{self.words}: there {self.name} has the axes {', '.join(source.axes)}; trace it again.")
+        if token is not None and self.time is None:
+            raise InputError(f"{self.words}: {self.name} belongs to no token; leave out token.")
         value: Tensor = source.as_subclass(Tensor)
         for axis, name in enumerate(source.axes):
             size, at = value.shape[axis], self.at[axis + 1]
@@ -169,7 +184,7 @@ class Selection:
             elif size != self.shape[axis + 1]:
                 raise InputError(
                     f"{self.words}: there {self.name} has {name} {size}, and here {self.shape[axis + 1]}; "
-                    "patch from a trace of a model and a routing that are alike in that."
+                    "patch from a trace of a model, a routing and pictures that are alike in that."
                 )
             value = value.index_select(axis, at.to(value.device))
         return value.to(part.device).expand(part.shape)

@@ -4,6 +4,7 @@ transformers computes norms, softmaxes and the recurrence in float32 whatever th
 own source is executed once more with that one thing changed: every float32 in it reads float64.
 """
 
+import copy
 import importlib
 import inspect
 import types
@@ -14,9 +15,9 @@ import torch
 import transformers
 from torch import Tensor
 
-from qwen35_lab.checkpoint import name_map, official_name
+from qwen35_lab.checkpoint import name_map, official_name, vision_names
 from qwen35_lab.config import ModelConfig
-from qwen35_lab.model import Cache, TextModel
+from qwen35_lab.model import Cache, MultimodalModel, TextModel
 from qwen35_lab.model.cache import DeltaNetMemory
 
 transformers.logging.set_verbosity_error()
@@ -36,13 +37,13 @@ def lifted(module: str) -> types.ModuleType:
     source = inspect.getsource(original)
     for old, new in FLOAT64:
         source = source.replace(old, new)
-    copy = types.ModuleType(module + "_float64")
-    copy.__package__, copy.__file__ = original.__package__, original.__file__
-    importlib.import_module("sys").modules[copy.__name__] = copy
-    exec(compile(source, copy.__name__, "exec"), copy.__dict__)
+    made = types.ModuleType(module + "_float64")
+    made.__package__, made.__file__ = original.__package__, original.__file__
+    importlib.import_module("sys").modules[made.__name__] = made
+    exec(compile(source, made.__name__, "exec"), made.__dict__)
     if module.startswith("transformers.models."):
-        copy.ROPE_INIT_FUNCTIONS = lifted("transformers.modeling_rope_utils").ROPE_INIT_FUNCTIONS
-    return copy
+        made.ROPE_INIT_FUNCTIONS = lifted("transformers.modeling_rope_utils").ROPE_INIT_FUNCTIONS
+    return made
 
 
 def reference_model(raw: dict[str, Any], dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.nn.Module:
@@ -59,6 +60,31 @@ def reference_model(raw: dict[str, Any], dtype: torch.dtype = torch.float32, see
         dtype == torch.float64 and rotary.rope_type == "yarn"
     ):  # transformers' weight initialisation made it float32 again
         rotary.inv_freq, rotary.attention_scaling = module.ROPE_INIT_FUNCTIONS["yarn"](config)
+    randomise(model, seed)
+    return model
+
+
+def multimodal_reference(raw: dict[str, Any], dtype: torch.dtype = torch.float32, seed: int = 0) -> torch.nn.Module:
+    """The same of a config with `text_config` and `vision_config`."""
+    name = f"transformers.models.{raw['model_type']}.modeling_{raw['model_type']}"
+    module = lifted(name) if dtype == torch.float64 else importlib.import_module(name)
+    kind = {"qwen3_5": "Qwen3_5", "qwen3_5_moe": "Qwen3_5Moe"}[raw["model_type"]]
+    if dtype == torch.float64:  # these two come from outside the module, and would not be lifted
+        parts = {"text": f"{kind}TextModel", "vision": f"{kind}VisionModel"}
+        make = lambda config: getattr(module, parts[config.model_type.rsplit("_", 1)[-1]])(config)  # noqa: E731
+        module.AutoModel = types.SimpleNamespace(from_config=make)
+        module.get_vision_interpolation_indices_and_weights = lifted(
+            "transformers.vision_utils"
+        ).get_vision_interpolation_indices_and_weights
+    config = getattr(transformers, f"{kind}Config")(**copy.deepcopy(raw))
+    config.text_config._experts_implementation = "eager"
+    model = getattr(module, f"{kind}ForConditionalGeneration")(config).eval().to(dtype)
+    if dtype == torch.float64:  # made float32 again on the way, see above
+        rotary = model.model.visual.rotary_pos_emb
+        rotary.inv_freq = rotary.compute_axial_rope_parameters(config.vision_config)[0]
+        rotary = model.model.language_model.rotary_emb
+        if rotary.rope_type == "yarn":
+            rotary.inv_freq, rotary.attention_scaling = module.ROPE_INIT_FUNCTIONS["yarn"](config.text_config)
     randomise(model, seed)
     return model
 
@@ -87,6 +113,18 @@ def ours_like(reference: torch.nn.Module, raw: dict[str, Any]) -> TextModel:
     model = TextModel(config.text).to(next(reference.parameters()).dtype).eval()
     names = name_map(config.text)
     model.load_state_dict({ours: state[official_name(theirs, "model.")] for ours, theirs in names.items()})
+    return model
+
+
+def seeing_like(reference: torch.nn.Module, raw: dict[str, Any]) -> MultimodalModel:
+    """The same for a model with eyes."""
+    config = ModelConfig.from_dict(raw)
+    state = reference.state_dict()
+    model = MultimodalModel(config).to(next(reference.parameters()).dtype).eval()
+    names = name_map(config.text) | vision_names(config.vision)
+    model.load_state_dict(
+        {ours: state[official_name(theirs, "model.language_model.")] for ours, theirs in names.items()}
+    )
     return model
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 import qwen35_lab as lab
 from qwen35_lab.files import write_folder
 
-IDS = torch.randint(0, 40, (2, 30), generator=torch.Generator().manual_seed(0))
+IDS = torch.randint(0, 36, (2, 30), generator=torch.Generator().manual_seed(0))
 TEXT = {
     "vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
     "head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8,
@@ -31,8 +31,9 @@ MOE = {
 }  # fmt: skip
 VISION = {
     "depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 32,
-    "num_position_embeddings": 16,
+    "num_position_embeddings": 16, "patch_size": 2,
 }  # fmt: skip
+TOKENS = {"image_token_id": 39, "video_token_id": 38, "vision_start_token_id": 37, "vision_end_token_id": 36}
 T = transformers
 
 
@@ -43,15 +44,18 @@ def written(kind: str, folder: Path) -> tuple[torch.nn.Module, Path]:
         "tied": lambda: T.Qwen3_5ForCausalLM(T.Qwen3_5TextConfig(**DENSE, tie_word_embeddings=True)),
         "moe": lambda: T.Qwen3_5MoeForCausalLM(T.Qwen3_5MoeTextConfig(**MOE)),
         "multimodal": lambda: T.Qwen3_5ForConditionalGeneration(
-            T.Qwen3_5Config(text_config=DENSE, vision_config=VISION)
+            T.Qwen3_5Config(text_config=DENSE, vision_config=VISION, **TOKENS)
         ),
         "multimodal tied": lambda: T.Qwen3_5ForConditionalGeneration(
             T.Qwen3_5Config(
-                text_config={**DENSE, "tie_word_embeddings": True}, vision_config=VISION, tie_word_embeddings=True
+                text_config={**DENSE, "tie_word_embeddings": True},
+                vision_config=VISION,
+                tie_word_embeddings=True,
+                **TOKENS,
             )
         ),
         "multimodal moe": lambda: T.Qwen3_5MoeForConditionalGeneration(
-            T.Qwen3_5MoeConfig(text_config=MOE, vision_config=VISION)
+            T.Qwen3_5MoeConfig(text_config=MOE, vision_config=VISION, **TOKENS)
         ),
     }[kind]()
     randomise(model, seed=1)
@@ -64,6 +68,19 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
         return model(input_ids=IDS).logits
 
 
+def about_a_picture(model: torch.nn.Module) -> torch.Tensor:
+    """Logits of a prompt with one image of 2×1 cells; zeros for a model without eyes."""
+    ids = torch.tensor([[1, 2, 37, 39, 39, 36, 3]])
+    pixels = torch.randn(8, 24, generator=torch.Generator().manual_seed(1))
+    shown = {
+        "pixel_values": pixels,
+        "image_grid_thw": torch.tensor([[1, 4, 2]]),
+        "mm_token_type_ids": (ids == 39).int(),
+    }
+    with torch.no_grad():
+        return model(input_ids=ids, **shown).logits
+
+
 KINDS = ["dense", "tied", "moe", "multimodal", "multimodal tied", "multimodal moe"]
 
 
@@ -72,10 +89,38 @@ def test_loads_what_transformers_writes(kind: str, tmp_path: Path) -> None:
     reference, folder = written(kind, tmp_path / "ckpt")
     qwen = lab.load(folder)
     torch.testing.assert_close(logits(qwen.model), logits(reference), atol=1e-4, rtol=1e-4)
+    assert qwen.report is not None and qwen.report.ignored == []
+    if kind.startswith("multimodal"):
+        torch.testing.assert_close(about_a_picture(qwen.model), about_a_picture(reference), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["multimodal", "multimodal tied", "multimodal moe"])
+def test_a_language_model_alone_is_read_out_of_a_multimodal_checkpoint(kind: str, tmp_path: Path) -> None:
+    """Where config.json has no vision, the tower's tensors are left out, and the report says so."""
+    reference, folder = written(kind, tmp_path / "ckpt")
+    whole = json.loads((folder / "config.json").read_text())
+    text = whole["text_config"] | {"tie_word_embeddings": whole["tie_word_embeddings"]}
+    (folder / "config.json").write_text(json.dumps(text))
+    qwen = lab.load(folder)
+    assert type(qwen.model) is lab.TextModel
+    torch.testing.assert_close(logits(qwen.model), logits(reference), atol=1e-4, rtol=1e-4)
     visual = [name for name in reference.state_dict() if name.startswith("model.visual.")]
     assert qwen.report is not None and qwen.report.ignored == sorted(visual)
-    if visual:
-        assert f"{len(visual)} × model.visual.*" in repr(qwen.report)
+    assert f"{len(visual)} × model.visual.*" in repr(qwen.report)
+
+
+def test_the_towers_tensors_are_strict_both_ways(tmp_path: Path) -> None:
+    reference, folder = written("multimodal", tmp_path / "ckpt")
+    state = {n: t.clone() for n, t in reference.state_dict().items()}
+    name = "model.visual.blocks.0.attn.qkv.bias"
+    for change, words in (
+        (lambda t: {n: x for n, x in t.items() if n != name}, f"{name} is missing"),
+        (lambda t: t | {name: torch.zeros(3)}, f"{name} has shape"),
+        (lambda t: t | {"model.visual.extra.weight": torch.zeros(3)}, "model.visual.extra.weight is not part"),
+    ):
+        rewrite(folder, lambda _, change=change: change(state))
+        with pytest.raises(lab.CheckpointError, match=words):
+            lab.load(folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -89,9 +134,15 @@ def test_transformers_loads_what_we_write(kind: str, dtype: str, tmp_path: Path)
     assert torch.equal(logits(again.model), logits(qwen.model))
     assert str(again.model.embed_tokens.weight.dtype) == f"torch.{dtype}"
     torch.testing.assert_close(logits(lab.load(saved, dtype="float32").model), logits(back), atol=1e-4, rtol=1e-4)
-    assert type(T.AutoModel.from_pretrained(saved)).__name__ == (
-        "Qwen3_5MoeTextModel" if "moe" in kind else "Qwen3_5TextModel"
-    )
+    name = "Qwen3_5Moe" if "moe" in kind else "Qwen3_5"
+    seeing = kind.startswith("multimodal")
+    assert type(T.AutoModel.from_pretrained(saved)).__name__ == name + ("Model" if seeing else "TextModel")
+    if seeing:
+        whole = T.AutoModelForImageTextToText.from_pretrained(saved, dtype=torch.float32).eval()
+        assert type(whole).__name__ == name + "ForConditionalGeneration"
+        assert torch.equal(about_a_picture(again.model), about_a_picture(qwen.model))
+        exact = lab.load(saved, dtype="float32").model
+        torch.testing.assert_close(about_a_picture(exact), about_a_picture(whole), atol=1e-4, rtol=1e-4)
 
 
 @settings(max_examples=30)
@@ -475,5 +526,5 @@ def test_quantised_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_model_larger_than_the_machine_is_refused_before_it_is_made() -> None:
-    with pytest.raises(lab.InputError, match=r"Qwen3\.5-397B-A17B takes 1,585 GB, and this machine has"):
+    with pytest.raises(lab.InputError, match=r"Qwen3\.5-397B-A17B takes 1,587 GB, and this machine has"):
         lab.from_config("Qwen3.5-397B-A17B")

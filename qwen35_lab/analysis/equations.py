@@ -23,6 +23,7 @@ class Equation:
 _X = "x = RMSNorm(h_ℓ^{in})"
 _CONV = f"conv runs over this token and the few before it; {_X}"
 _TURN = f"R_t turns part of each head by the token's position; {_X}"
+_SEEN = "R_p turns each head by the patch's row and column; x = LayerNorm(x^{in})"
 _MIXER, _FFN = ("input",), ("after_mixer",)
 
 EQUATIONS: dict[str, dict[str, Equation]] = {
@@ -30,6 +31,42 @@ EQUATIONS: dict[str, dict[str, Equation]] = {
         "embed": Equation("h_t = E[token_t]", (), "E is the embedding table, one row per token of the vocabulary"),
         "final": Equation("f_t = RMSNorm(h_t)", (STREAM,), "h as the last layer leaves it"),
         "logits": Equation("logits_t = U f_t", ("final",), "U is the embedding table E again where the two are tied"),
+    },
+    "MultimodalModel": {
+        "embed": Equation(
+            "h_t = E[token_t], or the next cell of a picture at its placeholders", ("vision.merged",),
+            "E is the embedding table, one row per token of the vocabulary",
+        ),
+    },
+    "VisionTower": {
+        "patches": Equation("x_p = W_p pixels_p + b_p", (), "p patch: 16×16 pixels of two frames in the family"),
+        "positions": Equation(
+            "e_p = Σ_i λ_i E_i", (), "E is a square table of positions; i the four of them round the patch's place"
+        ),
+        "merged": Equation(
+            "y_c = W_2 gelu(W_1 [LayerNorm(x_p) for the patches p of cell c] + b_1) + b_2", (STREAM,),
+            "x as the last block leaves it",
+        ),
+    },
+    "VisionBlock": {
+        "input": Equation("x_p^{in} = x_p^{out} of the block before", (STREAM,), "in the first block, x_p + e_p"),
+        "after_attention": Equation(
+            "x_p^{mid} = x_p^{in} + attention(LayerNorm(x^{in}))_p", ("input", "attention.out")
+        ),
+        "output": Equation("x_p^{out} = x_p^{mid} + mlp(LayerNorm(x_p^{mid}))", ("after_attention", "mlp.out")),
+    },
+    "VisionAttention": {
+        "q": Equation("q_p = R_p W_q x_p", ("input",), _SEEN),
+        "k": Equation("k_p = R_p W_k x_p", ("input",), _SEEN),
+        "v": Equation("v_p = W_v x_p", ("input",), "x = LayerNorm(x^{in})"),
+        "scores": Equation(
+            "s_{p r} = q_p · k_r / √d within a frame, else −∞", ("attention.q", "attention.k"), "d features per head"
+        ),
+        "weights": Equation("a_{p r} = e^{s_{p r}} / Σ_n e^{s_{p n}}", ("attention.scores",)),
+        "out": Equation("out_p = W_{out} Σ_r a_{p r} v_r", ("attention.weights", "attention.v")),
+    },
+    "VisionMLP": {
+        "out": Equation("out_p = W_2 gelu(W_1 x_p)", ("after_attention",), "x = LayerNorm(x^{mid})"),
     },
     "Block": {
         "input": Equation("h_ℓ^{in} = h_{ℓ−1}^{out}", (STREAM,), "in the first layer, the embedding"),

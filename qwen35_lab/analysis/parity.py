@@ -168,7 +168,8 @@ def _transformers_model(qwen: Qwen) -> Any:
     config = kind(**text_only(qwen.config, str(dtype).removeprefix("torch.")))
     model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval().to(qwen.device)
     names = name_map(qwen.config.text)
-    weights = {official_name(names[ours], "model."): p for ours, p in qwen.model.named_parameters()}
+    parameters = [(ours, p) for ours, p in qwen.model.named_parameters() if ours in names]  # not the vision tower's
+    weights = {official_name(names[ours], "model."): p for ours, p in parameters}
     missing, unexpected = model.load_state_dict(weights, strict=False)
     tied = {"lm_head.weight"} if qwen.config.text.tie_word_embeddings else set()
     assert not unexpected and set(missing) <= tied, (missing, unexpected)

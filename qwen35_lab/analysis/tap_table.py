@@ -9,7 +9,7 @@ import torch
 
 from ..config import FULL, LINEAR
 from ..family import load_config
-from ..model import Tap, TextModel, taps
+from ..model import Tap, TextModel, build, taps
 from .table import Table
 
 EXAMPLE = "Qwen3.5-35B-A3B"  # has every kind of tap
@@ -20,8 +20,8 @@ ABOUT = f"""# Taps: every value has a name
 A tap is a place in the forward pass whose value can be recorded (`qwen.trace(prompt, record=["layers.*.mixer.beta"])`)
 and edited (`lab.edit("layers.0.mixer.beta", token=5, head=2).scale(0)`) by its name. Names are globs there; N is the
 number of a layer. Axes are named as in `trace[name].axes`, without the batch; sizes are those of {EXAMPLE}, in
-a pass over T tokens. What is formed *when asked for* costs extra time and memory: a pattern that ends in `*` does not
-match it. {DENSE}
+a pass over T tokens, and pictures of P patches. What is formed *when asked for* costs extra time and memory: a pattern
+that ends in `*` does not match it. {DENSE}
 
 This page is made by `qwen35-lab taps --markdown`.
 """
@@ -43,8 +43,16 @@ def in_order(model: TextModel) -> list[tuple[str, Tap]]:
     """All taps with their names, from the embedding to the logits."""
     places = ("embed", "input", "mixer", "after_mixer", "ffn", "output", "final", "logits")
 
-    def place(pair: tuple[str, Tap]) -> tuple[int, int]:
+    tower, seen = (
+        ("patches", "positions", "blocks", "merged"),
+        ("input", "attention", "after_attention", "mlp", "output"),
+    )
+
+    def place(pair: tuple[str, Tap]) -> tuple[int, ...]:
         words = pair[0].split(".")
+        if words[0] == "vision":
+            block, step = (int(words[2]), seen.index(words[3])) if words[1] == "blocks" else (0, 0)
+            return -2, tower.index(words[1]), block, step
         if words[0] == "layers":
             return int(words[1]), places.index(words[2])
         return (-1, 0) if words[0] == "embed" else (len(model.layers), places.index(words[0]))
@@ -54,6 +62,7 @@ def in_order(model: TextModel) -> list[tuple[str, Tap]]:
 
 def generic(model: TextModel, name: str) -> str:
     """layers.3.mixer.k -> "layers.N.mixer.k (F)": the mixers of the two kinds of layer have other taps."""
+    name = re.sub(r"^vision\.blocks\.\d+", "vision.blocks.N", name)
     if not (match := re.match(r"layers\.(\d+)\.(.*)", name)):
         return name
     kind = {LINEAR: "L", FULL: "F"}[model.config.layer_types[int(match[1])]]
@@ -62,14 +71,14 @@ def generic(model: TextModel, name: str) -> str:
 
 def axes_of(tap: Tap) -> str:
     """token T × head 32 × value 128"""
-    grow = {"token": "T", "query": "T", "key": "T"}
+    grow = {"token": "T", "query": "T", "key": "T", "patch": "P", "seen_patch": "P", "cell": "P/4"}
     return " × ".join(f"{axis} {tap.sizes.get(axis, grow.get(axis, ''))}" for axis in tap.axes if axis != "batch")
 
 
 def page() -> str:
     """The text of docs/taps.md."""
     with torch.device("meta"):
-        table = tap_table(TextModel(load_config(EXAMPLE).text))
+        table = tap_table(build(load_config(EXAMPLE)))
     lines = [ABOUT, "(L): " + KINDS[LINEAR] + ", (F): " + KINDS[FULL] + ".", ""]
     lines += ["| " + " | ".join(table.headers) + " |", "|---" * len(table.headers) + "|"]
     lines += [f"| `{name.split()[0]}`{name[len(name.split()[0]) :]} | {' | '.join(row)} |" for name, *row in table.rows]

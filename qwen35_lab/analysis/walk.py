@@ -7,6 +7,7 @@ Each stop knows its equation, its meaning, the line of our source that makes the
 import ast
 import inspect
 import linecache
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -97,7 +98,7 @@ def walk(model: TextModel, trace: Trace) -> list[Stop]:
                 tuple(dict.fromkeys(_reads(name, model, trace, stream))),
             )
         )  # fmt: skip
-        if name == "embed" or operation == "output":
+        if name in ("embed", "vision.patches") or operation == "output":
             stream = name
     return stops
 
@@ -105,13 +106,15 @@ def walk(model: TextModel, trace: Trace) -> list[Stop]:
 def _owner(name: str, model: TextModel) -> tuple[type, str]:
     """The class whose code calls a tap, and the tap's name there."""
     owner, _, operation = name.rpartition(".")
-    return type(model.get_submodule(owner)), operation
+    classes = type(model.get_submodule(owner)).__mro__  # a model with eyes leaves the most to the text model
+    return next(each for each in classes if operation in EQUATIONS.get(each.__name__, ())), operation
 
 
 def _reads(name: str, model: TextModel, trace: Trace, stream: str) -> Iterator[str]:
     """What a tap's equation reads; in place of a value that was not recorded, what that one is made from."""
     owner, operation = _owner(name, model)
-    prefix = ".".join(name.split(".")[:2]) + "." if name.startswith("layers.") else ""
+    inside = re.match(r"(layers|vision\.blocks)\.\d+\.", name)
+    prefix = inside[0] if inside else ""
     for path in EQUATIONS[owner.__name__][operation].reads:
         source = stream if path == STREAM else prefix + path
         if source in trace.tensors:
@@ -186,13 +189,16 @@ def token_gaps(a: Trace, b: Trace) -> dict[str, Tensor]:
     """How far two passes are apart at every token that they begin with alike: name -> [token].
 
     max |a − b| over what belongs to the token, as a share of max |b| over all tokens; the largest is `diff`'s ratio.
-    NaN in one place is NaN at its token only. A value of another shape is infinitely far.
+    NaN in one place is NaN at its token only. A value of another shape is infinitely far. What the vision tower makes
+    belongs to no token, and is left out.
 
     Raises:
         InputError: the traces begin with different tokens, or have no value in common.
     """
     gaps, found = {}, pair(a, b)
     for name, both in found.values.items():
+        if name.startswith("vision."):
+            continue
         if name in found.shapes:
             gaps[name] = torch.full((found.tokens,), torch.inf, dtype=torch.float64)
             continue

@@ -1,7 +1,14 @@
 """The architecture, written to be read. Imports only the config, einops and torch."""
 
+from ..config import ModelConfig
 from .cache import Cache, Snapshot
+from .multimodal import MultimodalModel
 from .taps import Tap, taps
 from .text import Output, TextModel
 
-__all__ = ["Cache", "Output", "Snapshot", "Tap", "TextModel", "taps"]
+__all__ = ["Cache", "MultimodalModel", "Output", "Snapshot", "Tap", "TextModel", "build", "taps"]
+
+
+def build(config: ModelConfig) -> TextModel:
+    """The model of a config, with eyes if the config has them. Its weights are as PyTorch makes them."""
+    return TextModel(config.text) if config.vision is None else MultimodalModel(config)

@@ -73,15 +73,21 @@ class Snapshot:
 
     length: int
     layers: tuple[tuple, ...]
+    next_position: Tensor | None = None
 
 
 class Cache:
-    """One memory per layer, `cache.layers[n]`, and the number of tokens seen, `cache.length` (padding included)."""
+    """One memory per layer, `cache.layers[n]`, and the number of tokens seen, `cache.length` (padding included).
+
+    `next_position` [batch] is where each row goes on, once pictures have been seen: they take up fewer positions than
+    tokens. None as long as it is `length`.
+    """
 
     def __init__(self, config: TextConfig):
         self.config = config
         self.length = 0
         self.prompt: Tensor | int | None = None  # its real tokens (per row), said by who reads a prompt in pieces
+        self.next_position: Tensor | None = None
         self.layers: list[AttentionMemory | DeltaNetMemory] = [
             DeltaNetMemory() if kind == LINEAR else AttentionMemory() for kind in config.layer_types
         ]
@@ -101,11 +107,11 @@ class Cache:
                 kept.append((layer.conv, layer.state))
             else:
                 kept.append((layer.k_buffer, layer.v_buffer, layer.length))
-        return Snapshot(self.length, tuple(kept))
+        return Snapshot(self.length, tuple(kept), self.next_position)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot, bit for bit, as often as wanted."""
-        self.length = snapshot.length
+        self.length, self.next_position = snapshot.length, snapshot.next_position
         for layer, kept in zip(self.layers, snapshot.layers, strict=True):
             if isinstance(layer, DeltaNetMemory):
                 layer.conv, layer.state = kept

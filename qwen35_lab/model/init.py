@@ -15,6 +15,7 @@ from .deltanet import CausalConv, GatedDeltaNet
 from .moe import SparseMoE
 from .norm import GatedRMSNorm, RMSNorm
 from .text import TextModel
+from .vision import PatchEmbedding
 
 HALF_LIFE = (16.0, 256.0)  # tokens
 
@@ -40,6 +41,11 @@ def initialise(model: TextModel, seed: int = 0, half_life: tuple[float, float] =
         elif isinstance(module, SparseMoE):
             draw(module.gate_up_proj, std)
             draw(module.down_proj, std)
+        elif isinstance(module, PatchEmbedding):
+            draw(module.weight, std)
+            module.bias.zero_()
+        elif isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
         elif isinstance(module, RMSNorm):
             module.weight.zero_()
         elif isinstance(module, GatedRMSNorm):

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-GROWING = ("batch", "token", "query", "key")  # axes whose length a pass decides, unless the tap says otherwise
+# axes whose length a pass decides, unless the tap says otherwise
+GROWING = ("batch", "token", "query", "key", "patch", "seen_patch", "cell")
 
 
 class Tap(nn.Module):
@@ -57,9 +58,11 @@ class Tap(nn.Module):
         """Whether the value is made inside a loop over the tokens, and so comes one token at a time."""
         return self.lazy and "token" in self.axes
 
-    def shape(self, batch: int, tokens: int, past: int = 0) -> tuple[int, ...]:
-        """The value's shape in a pass over `tokens` new tokens that continues `past` earlier ones."""
+    def shape(self, batch: int, tokens: int, past: int = 0, patches: int = 0, cells: int = 0) -> tuple[int, ...]:
+        """The value's shape in a pass over `tokens` new tokens that continues `past` earlier ones, and over pictures
+        of so many patches, which become so many cells."""
         growing = {"batch": batch, "token": tokens, "query": tokens, "key": past + tokens}
+        growing |= {"patch": patches, "seen_patch": patches, "cell": cells}
         return tuple(self.sizes[axis] if axis in self.sizes else growing[axis] for axis in self.axes)
 
     def dtype_in(self, model: torch.dtype) -> torch.dtype:

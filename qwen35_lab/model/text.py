@@ -65,23 +65,31 @@ class TextModel(nn.Module):
         """
         past = cache.length if cache else 0
         real = self._check(input_ids, attention_mask, cache)
+        positions = self._positions(position_ids, input_ids, past)
+        return self._read(self.embed(self.embed_tokens(input_ids)), positions, real, cache, logits_to_keep)
+
+    def _positions(self, position_ids: Tensor | None, input_ids: Tensor, past: int) -> Tensor:
+        """Positions as the rotation wants them, [3, batch, token]."""
         B, T = input_ids.shape
-        device = input_ids.device
         if position_ids is None:
-            position_ids = torch.arange(past, past + T, device=device)[None]
+            position_ids = torch.arange(past, past + T, device=input_ids.device)[None]
         if tuple(position_ids.shape) not in {(b, T) for b in (1, B)} | {(n, b, T) for n in (1, 3) for b in (1, B)}:
             raise InputError(
                 f"position_ids has shape {tuple(position_ids.shape)}; pass [batch, {T}] or [3, batch, {T}]."
             )
+        return (position_ids if position_ids.ndim == 3 else position_ids[None]).expand(3, B, T)
+
+    def _read(
+        self, x: Tensor, positions: Tensor, real: Tensor | None, cache: Cache | None, logits_to_keep: int
+    ) -> Output:
+        """Through all layers: x [batch, token, hidden], the embedded tokens."""
         if logits_to_keep < 0:
             raise InputError(
                 f"logits_to_keep is {logits_to_keep}; pass 0 for all tokens, or how many of the last ones."
             )
-        positions = (position_ids if position_ids.ndim == 3 else position_ids[None]).expand(3, B, T)
-
-        x = self.embed(self.embed_tokens(input_ids))
+        past, T = cache.length if cache else 0, x.shape[1]
         rotary = rotary_angles(positions, self.config.head_dim, self.config.rope, x.dtype)
-        mask = attention_mask_for(real, T, past, device)
+        mask = attention_mask_for(real, T, past, x.device)
         real_now = None if real is None or bool(real[:, past:].all()) else real[:, past:]
         memories = cache.layers if cache else [None] * len(self.layers)
         before = cache.snapshot() if cache else None

@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 import torch
+from inputs.seeing import seeing
 from small import DENSE, IDS, MOE, small
 
 import qwen35_lab as lab
@@ -27,6 +28,13 @@ def test_a_saved_folder_is_loaded_by_transformers_itself(raw, tmp_path):
     small(raw).save(tmp_path / "model")
     ledger = lab.parity_ledger(lab.load(tmp_path / "model"), IDS)
     assert ledger.holds, ledger
+
+
+def test_the_language_model_of_a_model_with_eyes_agrees(tmp_path):
+    qwen = seeing()
+    ids = qwen.encode("some text alone")
+    assert lab.parity_ledger(qwen, ids).holds
+    assert lab.parity_ledger(lab.load(qwen.save(tmp_path / "model")), ids).holds
 
 
 def test_the_shipped_model_agrees():

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from inputs.seeing import picture, seeing
 from small import DENSE, IDS, MOE, small
 
 import qwen35_lab as lab
 from qwen35_lab.analysis.equations import EQUATIONS, STREAM
 from qwen35_lab.analysis.walk import Node, Stop, divergence, place, token_gaps, tree, walk
 from qwen35_lab.exercises.planted import BUGS, planted
+from qwen35_lab.model import TextModel
 from qwen35_lab.model.deltanet import GatedDeltaNet
 
 ROOT = Path(lab.__file__).parents[1]
@@ -23,7 +25,9 @@ def all_taps(qwen: lab.Qwen) -> list[str]:
 
 def owner(model, name: str) -> tuple[str, str]:
     path, _, tap = name.rpartition(".")
-    return type(model.get_submodule(path)).__name__, tap
+    thing = type(model.get_submodule(path))
+    inherited = issubclass(thing, TextModel) and tap in ("final", "logits")
+    return "TextModel" if inherited else thing.__name__, tap
 
 
 @pytest.fixture(scope="module", params=[DENSE, MOE], ids=["dense", "moe"])
@@ -38,20 +42,38 @@ def walked(request):
 
 
 def test_every_tap_has_an_equation_and_every_equation_a_tap():
-    models = [small(raw).model for raw in (DENSE, MOE)]
+    models = [small(DENSE).model, small(MOE).model, seeing().model]
     there = {owner(model, name) for model in models for name, _ in lab.taps(model)}
     assert {(thing, tap) for thing, taps in EQUATIONS.items() for tap in taps} == there
 
 
 def test_what_an_equation_reads_is_a_tap_of_the_same_layer():
-    for raw in (DENSE, MOE):
-        model = small(raw).model
+    for model in (small(DENSE).model, small(MOE).model, seeing().model):
         names = {name for name, _ in lab.taps(model)}
         for name in names:
-            prefix = re.match(r"(layers\.\d+\.)?", name)[0]
+            prefix = re.match(r"((layers|vision\.blocks)\.\d+\.)?", name)[0]
             thing, tap = owner(model, name)
             missing = {prefix + read for read in EQUATIONS[thing][tap].reads if read != STREAM} - names
             assert not missing, name
+
+
+def test_a_walk_begins_with_the_picture():
+    qwen = seeing()
+    trace = qwen.trace("what?", all_taps(qwen), images=picture(16, 24))
+    stops = {stop.name: stop for stop in walk(qwen.model, trace)}
+    assert list(stops) == list(trace)
+    assert stops["embed"].reads == ("vision.merged",) and stops["vision.merged"].reads == ("vision.blocks.1.output",)
+    assert stops["vision.blocks.1.input"].reads == ("vision.blocks.0.output",)
+    assert stops["vision.blocks.0.attention.weights"].reads == ("vision.blocks.0.attention.scores",)
+    seen = set()
+    for stop in stops.values():
+        assert set(stop.reads) <= seen, "what a value is made from comes before it"
+        seen.add(stop.name)
+        line = (ROOT / stop.place.file).read_text(encoding="utf-8").splitlines()[stop.place.line - 1]
+        if stop.operation not in ("erase", "write", "state"):  # the loop over tokens calls these
+            assert f"self.{stop.operation}(" in line, stop.name
+    edited = qwen.trace("what?", all_taps(qwen), lab.edit("vision.merged").zero(), images=picture(16, 24))
+    assert divergence(edited, trace) == ("embed", 1), "the first token of the picture"
 
 
 def test_braces_of_equations_are_closed():
