@@ -23,12 +23,13 @@ from .errors import CheckpointError, InputError
 from .family import load_config
 from .generate import Sampling, TextStream, decode
 from .locate import find_device, find_dtype, find_folder
-from .model import TextModel, taps
+from .model import TextModel, mtp_logits, taps
 from .model.init import initialise
 from .model.taps import listen
 from .paths import data_path
 from .provenance import Provenance
 from .selection import Passes
+from .speculative import Drafts, decode_speculatively, refuse_batches
 from .trace import Step, Trace
 
 # files that make a checkpoint folder whole besides config and weights
@@ -137,44 +138,41 @@ class Qwen:
         return tuple(sorted(n for n in stops if isinstance(n, int)))
 
     def generate(
-        self, prompt: Prompt, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (), **sampling: Any
-    ) -> Any:
+        self, prompt: Prompt, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (),
+        speculative: int | Drafts = 0, **sampling: Any,
+    ) -> Any:  # fmt: skip
         """Continue a prompt. Returns what is new: a text for a text, a list for a list of texts, ids for ids.
 
         Args:
             prompt: a text, several texts (run as one batch), or token ids.
             stop: the answer ends before any of these strings (and at the checkpoint's own stop tokens).
+            speculative: how many tokens the MTP head drafts ahead, for one prompt at a time; a `lab.Drafts` keeps a
+                record. Greedy text is the same as without, sampled text is drawn from the same distribution.
             sampling: temperature, top_k, top_p, min_p, presence_penalty, repetition_penalty, seed
                 (see `Sampling`); greedy if none is given.
         Raises:
-            InputError: an empty or too long prompt, an id outside the vocabulary, a setting out of range.
+            InputError: an empty or too long prompt, an id outside the vocabulary, a setting out of range, no MTP head.
         """
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
         if isinstance(prompt, str):
-            return "".join(self.stream(prompt, max_new_tokens, stop=stop, **sampling))
+            return "".join(self.stream(prompt, max_new_tokens, stop=stop, speculative=speculative, **sampling))
         if isinstance(prompt, list | tuple) and prompt and all(isinstance(p, str) for p in prompt):
+            if speculative:
+                refuse_batches(len(prompt))
+                return [self.generate(str(prompt[0]), max_new_tokens, stop=stop, speculative=speculative, **sampling)]
             return self._generate_texts([str(p) for p in prompt], max_new_tokens, stop, Sampling.of(sampling))
         if stop:
             raise InputError("Stop strings end a text, and the prompt is token ids; pass a text, or leave out stop.")
         ids = self.encode(prompt)
-        steps = decode(
-            self.model, ids, max_new_tokens=max_new_tokens, sampling=Sampling.of(sampling), stop_ids=self.stop_ids
-        )
-        return torch.cat([ids[0, :0], *steps])
+        return torch.cat([ids[0, :0], *self._decode(ids, max_new_tokens, Sampling.of(sampling), speculative)])
 
     def stream(
-        self, prompt: str, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (), **sampling: Any
-    ) -> Iterator[str]:
+        self, prompt: str, max_new_tokens: int = 128, *, stop: str | Sequence[str] = (),
+        speculative: int | Drafts = 0, **sampling: Any,
+    ) -> Iterator[str]:  # fmt: skip
         """Like `generate` for one text, piece by piece as the text becomes certain."""
         text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
-        steps = decode(
-            self.model,
-            self.encode(prompt),
-            max_new_tokens=max_new_tokens,
-            sampling=Sampling.of(sampling),
-            stop_ids=self.stop_ids,
-        )
-        for token in steps:
+        for token in self._decode(self.encode(prompt), max_new_tokens, Sampling.of(sampling), speculative):
             if int(token) in self.stop_ids:
                 break
             if piece := text.push(int(token)):
@@ -183,6 +181,12 @@ class Qwen:
                 return
         if rest := text.close():
             yield rest
+
+    def _decode(self, ids: Tensor, new: int, sampling: Sampling, speculative: int | Drafts) -> Iterator[Tensor]:
+        how: dict[str, Any] = {"max_new_tokens": new, "sampling": sampling, "stop_ids": self.stop_ids}
+        if isinstance(speculative, int) and speculative == 0:
+            return decode(self.model, ids, **how)
+        return decode_speculatively(self.model, ids, speculative=speculative, **how)
 
     def _generate_texts(
         self, prompts: list[str], max_new_tokens: int, stop: tuple[str, ...], sampling: Sampling
@@ -213,7 +217,8 @@ class Qwen:
 
         Args:
             prompt: a text, token ids, or chat messages.
-            record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are).
+            record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are). Patterns that begin
+                with "mtp" run the MTP head too, over the whole text: one slot less than there are tokens.
             edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it.
             max_new_tokens: go on for so many tokens, with the cache. Then the trace has the prompt's tokens and one
                 more row for each step (the last new token is chosen, but no longer read), and `trace.steps`.
@@ -224,6 +229,9 @@ class Qwen:
         """
         ids = self.encode(prompt)
         record = (record,) if isinstance(record, str) else list(record)
+        mtp = any(name.startswith("mtp.") for name in capture.chosen(self.model, record))
+        if mtp and max_new_tokens:
+            raise InputError("The MTP head is traced over a given text; leave out max_new_tokens, or the mtp taps.")
         edits = (edits,) if isinstance(edits, AnyEdit) else tuple(edits)
         refuse_what_does_not_fit(self.model, record, ids.shape[1] + max(0, max_new_tokens - 1))
         with torch.inference_mode(), self.edited(*edits) as passes, capture.record(self.model, record) as values:
@@ -231,8 +239,9 @@ class Qwen:
                 found = self._steps(ids, max_new_tokens, Sampling.of(sampling), "logits" in values)
                 ids, steps = found
             else:
-                self.model(ids)
-                steps = ()
+                out, steps = self.model(ids), ()
+                if mtp:
+                    mtp_logits(self.model, out.hidden, ids, positions=out.positions, embedded=out.embedded)
         if missed := [words for words, met in passes.reached.items() if not met]:
             raise InputError(
                 f"The edit {missed[0]} changed nothing: none of its places is in these {ids.shape[1]} tokens."

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .model import Tap, TextModel
+from .model import MTPHead, Tap, TextModel
 from .model.moe import SparseMoE
 from .model.taps import listen
 from .trace import Trace
@@ -25,8 +25,11 @@ class Passes:
         self.past = 0  # tokens that the cache held before it
         self.new = 0  # tokens that it reads
         self.prompt = 0  # tokens of the first pass, or of all up to its end if the cache was not empty then
+        self.slots = 0  # of the MTP head, before those that it reads now
         self.reached: dict[str, bool] = {}  # an edit in words -> whether it has met the place that it wants to change
         listen(stack, model, self._begin, before=True)
+        if model.mtp is not None:
+            listen(stack, model.mtp, self._begin_head, before=True)
 
     def _begin(self, model: TextModel, args: tuple, kwargs: dict[str, Any]) -> None:
         ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
@@ -36,6 +39,9 @@ class Passes:
         self.new = ids.shape[1] if ids.ndim == 2 else 0
         if not self.past or not self.prompt:
             self.prompt = self.past + self.new
+
+    def _begin_head(self, head: MTPHead, args: tuple, kwargs: dict[str, Any]) -> None:
+        self.slots = cache.length if (cache := kwargs.get("cache")) is not None else 0
 
     def experts(self, name: str) -> int:
         """How many experts there are, by the name of one of the layer's taps."""
@@ -95,6 +101,7 @@ class Selection:
         fired = fired if number == self.passes.number else 0
         end = self.passes.past + self.passes.new
         start = self.passes.past + fired if self.tap.recurrent else end - size  # logits may be of the last tokens alone
+        start = self.passes.slots if self.name.startswith("mtp.") else start  # slot i belongs to token i
         self.seen = (self.passes.number, fired + size)
         at, self.places = self._among(self.where.get(axis, slice(None)), start, size)
         self.tokens = at + start

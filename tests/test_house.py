@@ -27,11 +27,14 @@ LAYERS = [
     {"family"},
     {"model"},
     {"checkpoint", "hub", "inputs", "locate"},
-    {"generate", "trace", "trace_file", "capture", "selection", "edits", "qwen", "training", "nano", "recall"},
+    {
+        "generate", "speculative", "trace", "trace_file", "capture", "selection", "edits", "qwen", "training", "nano",
+        "recall",
+    },
     {"analysis"},
     {"views"},
     {"exercises", "serve", "doctor", "cli", "__init__", "__main__"},
-]
+]  # fmt: skip
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
 # The architecture is written to be read on its own.

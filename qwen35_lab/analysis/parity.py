@@ -169,6 +169,7 @@ def _transformers_model(qwen: Qwen) -> Any:
     model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval().to(qwen.device)
     names = name_map(qwen.config.text)
     weights = {official_name(names[ours], "model."): p for ours, p in qwen.model.named_parameters()}
+    weights = {name: p for name, p in weights.items() if not name.startswith("mtp.")}  # transformers has no such head
     missing, unexpected = model.load_state_dict(weights, strict=False)
     tied = {"lm_head.weight"} if qwen.config.text.tie_word_embeddings else set()
     assert not unexpected and set(missing) <= tied, (missing, unexpected)

@@ -7,6 +7,7 @@ Each stop knows its equation, its meaning, the line of our source that makes the
 import ast
 import inspect
 import linecache
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -96,7 +97,7 @@ def walk(model: TextModel, trace: Trace) -> list[Stop]:
                 tuple(dict.fromkeys(_reads(name, model, trace, stream))),
             )
         )  # fmt: skip
-        if name == "embed" or operation == "output":
+        if name in ("embed", "mtp.joined") or operation == "output":
             stream = name
     return stops
 
@@ -110,7 +111,8 @@ def _owner(name: str, model: TextModel) -> tuple[type, str]:
 def _reads(name: str, model: TextModel, trace: Trace, stream: str) -> Iterator[str]:
     """What a tap's equation reads; in place of a value that was not recorded, what that one is made from."""
     owner, operation = _owner(name, model)
-    prefix = ".".join(name.split(".")[:2]) + "." if name.startswith("layers.") else ""
+    inside = re.match(r"(mtp\.)?layers\.\d+\.", name)
+    prefix = inside[0] if inside else ""
     for path in EQUATIONS[owner.__name__][operation].reads:
         source = stream if path == STREAM else prefix + path
         if source in trace.tensors:
