@@ -128,9 +128,8 @@ def mtp_logits(
         raise InputError(f"The MTP head reads pairs of tokens, and the text has {T}; pass at least two.")
     if positions is None:
         positions = torch.arange(T, device=ids.device).expand(3, B, T)
-    if embedded is None:
-        embedded = model.embed_tokens(ids)
-    real = None
-    if attention_mask is not None:  # a slot is a pair of neighbours, both of them text
-        real = attention_mask[:, :-1].bool() & attention_mask[:, 1:].bool()
-    return head.score(head(embedded[:, 1:], hidden[:, :-1], positions[..., :-1], real), model)
+    following: Tensor = (model.embed_tokens(ids) if embedded is None else embedded)[:, 1:]
+    real = attention_mask
+    if real is not None:  # a slot is a pair of neighbours, both of them text
+        real = real[:, :-1].bool() & real[:, 1:].bool()
+    return head.score(head(following, hidden[:, :-1], positions[..., :-1], real), model)
