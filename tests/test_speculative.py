@@ -72,6 +72,7 @@ class Planted(Drafter):
     draws: torch.Generator
 
     def draft(self, token, count, sampling, history, generator):
+        super().draft(token, count, sampling, history, generator)
         first, V = self.cache.length + 2, history.seen.shape[1]
         tokens = []
         for n in range(first, first + count):
@@ -170,6 +171,29 @@ def test_edits_act_as_they_do_without_drafts(qwen: lab.Qwen) -> None:
             assert drafted(qwen.model, PROMPT, 25, 3) == text, edit
         assert text != whole, edit
     assert drafted(qwen.model, PROMPT, 25, 3) == whole
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_drafts_feed_the_head_its_own_output_again(data: st.DataObject) -> None:
+    """Against the head run anew, without a cache, over all slots for each draft."""
+    raw = data.draw(configs()) | MTP
+    model = small(raw, seed=4).model.double()
+    ids = data.draw(st.lists(st.integers(0, raw["vocab_size"] - 1), min_size=2, max_size=12))
+    sampling, history = Sampling(temperature=1.0), History.of(torch.tensor([ids]), raw["vocab_size"])
+    with torch.no_grad():
+        out = model(torch.tensor([ids[:-1]]))
+        drafter = Drafter(model)
+        drafter.read(out)
+        tokens, q = drafter.draft(ids[-1], 4, sampling, history, torch.Generator().manual_seed(0))
+        hidden, text = out.hidden, list(ids)
+        for token, found in zip(tokens, q, strict=True):
+            positions = torch.arange(len(text) - 1).expand(3, 1, -1)
+            y = model.mtp(model.embed_tokens(torch.tensor([text[1:]])), hidden, positions)
+            expected = model.mtp.score(y, model)[0, -1].float().softmax(-1)  # sampling is in float32
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-6)
+            hidden, text = torch.cat((hidden, y[:, -1:]), dim=1), [*text, token]
+    assert drafter.cache.length == len(ids) - 2, "what was guessed is forgotten"
 
 
 # ------------------------------------------------------------------------- rollback: the same cache
