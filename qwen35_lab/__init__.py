@@ -14,13 +14,14 @@ from . import analysis
 from .analysis import diff, edit_effect, gap, logit_lens, parity_ledger
 from .capture import record
 from .config import ModelConfig, TextConfig, VisionConfig
-from .edits import edit, routing
+from .edits import edit
 from .errors import CheckpointError, ConfigError, InputError, LabError, TraceError
 from .family import family, load_config
 from .generate import Sampling
 from .model import Cache, TextModel, taps
 from .provenance import Provenance
 from .qwen import Qwen, from_config, load, save
+from .routers import routing
 from .speculative import Draft, Drafts
 from .trace import Trace
 

@@ -2,17 +2,24 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .errors import InputError
-from .memory import free, in_words
+from .interrupt import whole
 from .model import Tap, taps
 from .model.taps import listen
+
+
+def listed(patterns: str | Iterable[str]) -> tuple[str, ...]:
+    """One pattern or several, as several. Raises `InputError` for what are no names of taps."""
+    found = (patterns,) if isinstance(patterns, str) or not isinstance(patterns, Iterable) else tuple(patterns)
+    if not all(isinstance(pattern, str) for pattern in found):
+        raise InputError(f'What to record is {patterns!r}; pass names of taps, such as ["layers.*.mixer.beta"].')
+    return found
 
 
 def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
@@ -26,7 +33,7 @@ def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
     """
     found = dict(taps(model))
     matching: dict[str, Tap] = {}
-    for pattern in (patterns,) if isinstance(patterns, str) else patterns:
+    for pattern in listed(patterns):
         matches = {n: t for n, t in found.items() if fnmatchcase(n, pattern) and not (t.lazy and pattern.endswith("*"))}
         if not pattern.startswith("mtp"):
             matches = {n: t for n, t in matches.items() if not n.startswith("mtp.")}
@@ -38,7 +45,7 @@ def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
     return matching
 
 
-@contextmanager
+@whole
 def record(model: nn.Module, patterns: str | Iterable[str]) -> Iterator[dict[str, list[Tensor]]]:
     """Collect the values of all taps whose name matches a glob, in the order in which they are made.
 
@@ -53,13 +60,13 @@ def record(model: nn.Module, patterns: str | Iterable[str]) -> Iterator[dict[str
         for name, tap in chosen(model, patterns).items():
 
             def keep(module: nn.Module, inputs: tuple, value: Tensor, name: str = name) -> None:
-                values.setdefault(name, []).append(value.detach())
+                values.setdefault(name, []).append(alone(value.detach()))
 
             listen(stack, tap, keep)
         yield values
 
 
-@contextmanager
+@whole
 def formed(model: nn.Module, patterns: Iterable[str]) -> Iterator[None]:
     """Inside the block the values of lazy taps are formed, as if somebody listened: two runs take the same path."""
     with ExitStack() as stack:
@@ -68,46 +75,34 @@ def formed(model: nn.Module, patterns: Iterable[str]) -> Iterator[None]:
         yield
 
 
-def joined(pieces: list[Tensor], axes: tuple[str, ...]) -> Tensor:
+def alone(value: Tensor) -> Tensor:
+    """The value, copied if it is a view that would keep more than itself in memory."""
+    return value.clone() if value.untyped_storage().nbytes() > value.numel() * value.element_size() else value
+
+
+def joined(pieces: list[Tensor], name: str, axes: tuple[str, ...]) -> Tensor:
     """Firings of one tap as one tensor, laid end to end along the axis of new tokens.
 
-    The keys of an attention layer grow from pass to pass; what an earlier token could not see yet is 0.
+    The keys of an attention layer grow from pass to pass; what an earlier token could not see yet is 0, and −inf as a
+    score. The pieces are gone afterwards, so that no more than one tap exists twice.
     """
     if len(pieces) == 1:
-        return pieces[0]
-    along = axes.index("token" if "token" in axes else "query")
-    if "query" in axes:
-        longest = max(piece.shape[-1] for piece in pieces)
-        pieces = [F.pad(piece, (0, longest - piece.shape[-1])) for piece in pieces]
-    return torch.cat(pieces, dim=along)
+        return ordinary(pieces.pop())
+    if "query" not in axes:
+        whole = torch.cat(pieces, dim=axes.index("token"))
+        pieces.clear()
+        return ordinary(whole)
+    along = axes.index("query")
+    shape = list(pieces[-1].shape)
+    shape[along] = sum(piece.shape[along] for piece in pieces)
+    whole, start = pieces[-1].new_full(shape, -torch.inf if name.endswith(".scores") else 0), 0
+    for piece in pieces:
+        whole.narrow(along, start, piece.shape[along])[..., : piece.shape[-1]] = piece
+        start += piece.shape[along]
+    pieces.clear()
+    return ordinary(whole)
 
 
-def estimate(model: nn.Module, patterns: str | Iterable[str], tokens: int, batch: int = 1) -> dict[str, int]:
-    """Bytes that recording would keep, by tap name, before anything is run.
-
-    Values that are one and the same memory (a layer's output is the next one's input) are counted as often as they
-    have names, so that this is an upper bound; everything else is exact.
-    """
-    dtype = next(model.parameters()).dtype
-    sizes = {}
-    for name, tap in chosen(model, patterns).items():
-        values = torch.Size(tap.shape(batch, tokens)).numel()
-        sizes[name] = values * tap.dtype_in(dtype).itemsize
-    return sizes
-
-
-def refuse_what_does_not_fit(model: nn.Module, patterns: Iterable[str], tokens: int) -> None:
-    """Raises InputError if what would be recorded is more than there is room for.
-
-    A value that comes token by token exists twice while its pieces are joined.
-    """
-    device = next(model.parameters()).device
-    sizes = estimate(model, patterns, tokens)
-    pieces = [sizes[name] for name, tap in chosen(model, patterns).items() if tap.recurrent]
-    needed, there = sum(sizes.values()) + max(pieces, default=0), free(device)
-    if needed > there:
-        largest = max(sizes, key=lambda name: sizes[name])
-        raise InputError(
-            f"Recording {len(sizes)} values of {tokens:,} tokens takes {in_words(needed)}, and {in_words(there)} are "
-            f"free; record fewer taps ({largest} alone takes {in_words(sizes[largest])}), or a shorter text."
-        )
+def ordinary(value: Tensor) -> Tensor:
+    """The same numbers outside torch's inference mode, so that they may go into a computation with gradients."""
+    return value.clone() if value.is_inference() else value

@@ -59,6 +59,13 @@ class Sampling:
             raise InputError(f"There is no setting {unknown[0]!r}; choose from {', '.join(names)}.")
         return cls(**settings)
 
+    def __str__(self) -> str:
+        """greedy, or what was set: temperature 2, seed 7"""
+        said = [f"{f.name} {value}" for f in fields(self) if (value := getattr(self, f.name)) != f.default]
+        if not self.heat:
+            return ", ".join(("greedy", *(words for words in said if "penalty" in words)))
+        return ", ".join(said) + (", no seed" if self.seed is None else "")
+
     @property
     def heat(self) -> float:
         """The temperature in force: 0 means greedy."""
@@ -149,6 +156,7 @@ def decode(
     stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
     done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
     cache = model.new_cache()
+    cache.prompt = mask.sum(-1)
     logits = input_ids.new_empty(0)
     for start in range(0, input_ids.shape[1], PREFILL_TOKENS):
         piece = slice(start, start + PREFILL_TOKENS)

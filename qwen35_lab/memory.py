@@ -5,6 +5,13 @@ from pathlib import Path
 
 import torch
 
+CGROUPS = Path("/sys/fs/cgroup")
+# A container's limit, its use, and what of the use is files that the system drops when asked; version 2, then 1.
+LIMITS = (
+    ("memory.max", "memory.current", "memory.stat", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_inactive_file"),
+)
+
 
 def total() -> float:
     """Bytes of this machine's memory; infinite where the system does not tell."""
@@ -18,15 +25,29 @@ def free(device: torch.device) -> float:
     """Bytes that can still be taken on a device: what the system calls available, within a container's limit."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    found = total()
+    return min(_available(), *(_within_limit(*names) for names in LIMITS))
+
+
+def _available() -> float:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-        group = Path("/sys/fs/cgroup")
-        limit, used = ((group / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
-        return found if limit == "max" else min(found, int(limit) - int(used))
-    except (OSError, ValueError, StopIteration):  # no Linux, or one without control groups
-        return found
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, ValueError, StopIteration):  # no Linux
+        return total()
+
+
+def _within_limit(limit: str, used: str, details: str, reclaimable: str) -> float:
+    """Bytes until a control group's limit; infinite where there is none."""
+    try:
+        most, taken = (int((CGROUPS / name).read_text(encoding="ascii")) for name in (limit, used))
+    except (OSError, ValueError):  # no such group, or the limit is "max"
+        return float("inf")
+    try:
+        rows = (line.split() for line in (CGROUPS / details).read_text(encoding="ascii").splitlines())
+        dropped = next((int(size) for name, size in rows if name == reclaimable), 0)
+    except (OSError, ValueError):
+        dropped = 0
+    return max(0, most - taken + dropped)
 
 
 def in_words(size: float) -> str:

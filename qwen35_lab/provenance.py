@@ -28,6 +28,7 @@ class Provenance:
     device: str
     seed: int | None = None  # of random weights, or of a training
     edits: tuple[str, ...] = ()  # in words
+    sampling: str = ""  # of a generation: how its tokens were chosen, in words
     versions: Mapping[str, str] = field(default_factory=versions, compare=False)
 
     def __str__(self) -> str:
@@ -35,4 +36,5 @@ class Provenance:
         seed = "" if self.seed is None else f", seed {self.seed}"
         edited = f" · edited: {'; '.join(self.edits)}" if len(self.edits) < 3 else f" · {len(self.edits)} edits"
         changed = edited if self.edits else ""
-        return f"{self.kind} · {self.name}{revision}{seed} · {self.dtype} · {self.device}{changed}"
+        chosen = f" · {self.sampling}" if self.sampling else ""
+        return f"{self.kind} · {self.name}{revision}{seed} · {self.dtype} · {self.device}{chosen}{changed}"

@@ -3,9 +3,10 @@
 import copy
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,20 +16,21 @@ import torch
 from torch import Tensor
 
 from . import capture, memory
-from .capture import refuse_what_does_not_fit
 from .checkpoint import LoadReport, cast, read_model, write_model
 from .config import ModelConfig
-from .edits import AnyEdit, edited
+from .edits import AnyEdit, edited, edits_of
 from .errors import CheckpointError, InputError
+from .estimate import TraceSize, estimate, refuse_what_does_not_fit
 from .family import load_config
-from .generate import Sampling, TextStream, decode
+from .generate import Sampling, TextStream, check_length, decode
+from .interrupt import whole_stack
 from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, mtp_logits, taps
 from .model.init import initialise
 from .model.taps import listen
+from .passes import Passes, in_force, unedited
 from .paths import data_path
 from .provenance import Provenance
-from .selection import Passes
 from .speculative import Drafts, decode_speculatively, refuse_batches
 from .trace import Step, Trace
 
@@ -209,6 +211,8 @@ class Qwen:
                 break
         return ["".join(p) + t.close() for p, t in zip(pieces, texts, strict=True)]
 
+    @torch.inference_mode(False)  # what is kept may go into computations with gradients,
+    @torch.no_grad()  # which this one is not
     def trace(
         self, prompt: Prompt, record: str | Iterable[str] = "*", edits: AnyEdit | Iterable[AnyEdit] = (), *,
         max_new_tokens: int = 0, **sampling: Any,
@@ -219,49 +223,55 @@ class Qwen:
             prompt: a text, token ids, or chat messages.
             record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are). Patterns that begin
                 with "mtp" run the MTP head too, over the whole text: one slot less than there are tokens.
-            edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it.
+            edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it. Those
+                of an enclosing `with qwen.edited(…)` act too, and the provenance names them all.
             max_new_tokens: go on for so many tokens, with the cache. Then the trace has the prompt's tokens and one
                 more row for each step (the last new token is chosen, but no longer read), and `trace.steps`.
-            sampling: as in `generate`; greedy if nothing is given.
+            sampling: of the new tokens, as in `generate`; greedy if nothing is given.
         Raises:
             InputError: a pattern that matches nothing, an edit that does not fit or that no token of this run reaches,
-                or more values than there is memory for.
+                a setting that there is not, or a run that takes more memory than is free (see `trace_size`).
         """
-        ids = self.encode(prompt)
-        record = (record,) if isinstance(record, str) else list(record)
+        ids, record = self.encode(prompt), capture.listed(record)
+        edits = edits_of(edits)
+        chosen = self._sampling(ids, max_new_tokens, sampling)
         mtp = any(name.startswith("mtp.") for name in capture.chosen(self.model, record))
         if mtp and max_new_tokens:
             raise InputError("The MTP head is traced over a given text; leave out max_new_tokens, or the mtp taps.")
-        edits = (edits,) if isinstance(edits, AnyEdit) else tuple(edits)
-        refuse_what_does_not_fit(self.model, record, ids.shape[1] + max(0, max_new_tokens - 1))
-        with torch.inference_mode(), self.edited(*edits) as passes, capture.record(self.model, record) as values:
+        refuse_what_does_not_fit(self.model, record, ids.shape[1], edits, max_new_tokens)
+        with edited(self.model, edits), capture.record(self.model, record) as values:
+            in_words = tuple(str(each) for each in in_force(self.model))
+            every = self.model.logits.wanted  # else only the scores that the next token is chosen by are formed
             if max_new_tokens:
-                found = self._steps(ids, max_new_tokens, Sampling.of(sampling), "logits" in values)
-                ids, steps = found
+                ids, steps = self._steps(ids, max_new_tokens, chosen, every)
             else:
-                out, steps = self.model(ids), ()
+                out, steps = self.model(ids, logits_to_keep=0 if every else 1), ()
                 if mtp:
                     mtp_logits(self.model, out.hidden, ids, positions=out.positions, embedded=out.embedded)
-        if missed := [words for words, met in passes.reached.items() if not met]:
-            raise InputError(
-                f"The edit {missed[0]} changed nothing: none of its places is in these {ids.shape[1]} tokens."
-            )
         axes = {name: tap.axes for name, tap in taps(self.model) if name in values}
-        tensors = {name: capture.joined(values.pop(name), axes[name])[0] for name in list(values)}
-        provenance = replace(self.provenance, edits=tuple(str(each) for each in edits))
+        tensors = {name: capture.joined(values.pop(name), name, axes[name])[0] for name in list(values)}
+        provenance = replace(self.provenance, edits=in_words, sampling=str(chosen) if max_new_tokens else "")
         tokens = [self.token_text(int(i)) for i in ids[0]]
         return Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, provenance, steps)
+
+    def _sampling(self, ids: Tensor, new: int, settings: Mapping[str, Any]) -> Sampling:
+        """How a trace chooses its tokens, if it shall have any. Raises `InputError` for what does not go together."""
+        found = Sampling.of(settings)
+        check_length(self.model, ids.shape[1] if new else 0, new)
+        if settings and not new:
+            raise InputError(f"{next(iter(settings))} is about new tokens, and there are none; pass max_new_tokens=….")
+        return found
 
     def _steps(self, ids: Tensor, new: int, sampling: Sampling, every: bool) -> tuple[Tensor, tuple[Step, ...]]:
         """Generate; returns the tokens that were read, [1, token], and what was said before each new one."""
         last: list[Tensor] = []
-        with ExitStack() as stack:
+        with whole_stack() as stack:
             listen(
                 stack, self.model.logits, lambda module, inputs, value: last.__setitem__(slice(None), [value[0, -1]])
             )
             rows = []
             for token in decode(
-                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=True
+                self.model, ids, max_new_tokens=new, sampling=sampling, stop_ids=self.stop_ids, every_logit=every
             ):
                 p = last[0].double().log_softmax(-1)
                 n = int(token)
@@ -274,22 +284,31 @@ class Qwen:
     def edited(self, *edits: AnyEdit) -> AbstractContextManager[Passes]:
         """Inside the block the model runs with these edits, in their order; afterwards it is as before, bit for bit.
 
-        with qwen.edited(lab.edit("layers.0.mixer.erase").scale(0)):
-            qwen.generate(…)
+            with qwen.edited(lab.edit("layers.0.mixer.erase").scale(0)):
+                qwen.generate(…)
+
+        They act in the thread that opens the block, and in no other.
+
+        Raises:
+            InputError: an edit that does not fit; at the end of the block, one that met none of its places.
         """
         return edited(self.model, edits)
 
-    def trace_size(self, prompt: Prompt, record: str | Iterable[str] = "*") -> dict[str, int]:
-        """Bytes that `trace` would keep, by tap name; nothing is run."""
-        return capture.estimate(self.model, record, self.encode(prompt).shape[1])
+    def trace_size(
+        self, prompt: Prompt, record: str | Iterable[str] = "*", edits: AnyEdit | Iterable[AnyEdit] = (), *,
+        max_new_tokens: int = 0,
+    ) -> TraceSize:  # fmt: skip
+        """Bytes that `trace` would keep, by tap name, and with `.peak` the most it takes at one time, beyond the
+        weights; nothing is run. An answer may stop early, and then takes less."""
+        ids = self.encode(prompt)
+        self._sampling(ids, max_new_tokens, {})
+        return estimate(self.model, capture.listed(record), ids.shape[1], edits_of(edits), max_new_tokens)
 
     def twin(self) -> "Qwen":
-        """The same weights in memory, with taps and routers of its own: what is edited or recorded there, from another
-        thread too, is not noticed here."""
-        model = copy.deepcopy(self.model, {id(tensor): tensor for tensor in self.model.parameters()})
-        for module in model.modules():
-            module._forward_hooks.clear()
-            module._forward_pre_hooks.clear()
+        """The same weights in memory, with taps and routers of its own: what is edited or recorded there is not noticed
+        here. It begins unedited, also inside a `with qwen.edited(…)`."""
+        shared = {id(tensor): tensor for tensor in self.model.parameters()}
+        model = copy.deepcopy(self.model, shared | unedited(self.model))
         twin = Qwen(model, self.config, self.provenance, self.folder, self.report)
         if "tokenizer" in vars(self):
             twin.tokenizer = self.tokenizer
@@ -338,7 +357,15 @@ def load(
     from_hub = next((part for part in folder.parts if part.startswith("models--")), "")
     kind = "TINY" if folder.parent == data_path() else "REAL" if from_hub.startswith("models--Qwen--") else "OTHER"
     label = from_hub.removeprefix("models--").replace("--", "/") or folder.name
-    return Qwen(model, config, _provenance(model, kind, label, revision), folder, report)
+    seed = _seed_on_card(folder) if kind == "TINY" else None
+    return Qwen(model, config, _provenance(model, kind, label, revision, seed), folder, report)
+
+
+def _seed_on_card(folder: Path) -> int | None:
+    """Of the training of a model that we ship: its card says so in a sentence of `recall.publish`."""
+    card = folder / "README.md"
+    found = re.search(r"This folder holds seed (\d+)", card.read_text(encoding="utf-8")) if card.is_file() else None
+    return int(found[1]) if found else None
 
 
 def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32", device: str = "cpu") -> Qwen:

@@ -1,145 +1,154 @@
 """Which part of a value an edit means: places by the names of axes, tokens counted over all passes of a cache."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from .errors import InputError
-from .model import MTPHead, Tap, TextModel
-from .model.moe import SparseMoE
-from .model.taps import listen
+from .model import Tap
+from .passes import Passes, check_slice, pick, whole_numbers
 from .trace import Trace
 
 NEW = ("token", "query")  # axes along which the tokens of a pass are laid
-
-
-class Passes:
-    """Where a model's present pass stands in the text: a hook that notes it as every pass begins."""
-
-    def __init__(self, stack: ExitStack, model: TextModel):
-        self.model = model
-        self.number = 0  # of the pass
-        self.past = 0  # tokens that the cache held before it
-        self.new = 0  # tokens that it reads
-        self.prompt = 0  # tokens of the first pass, or of all up to its end if the cache was not empty then
-        self.slots = 0  # of the MTP head, before those that it reads now
-        self.reached: dict[str, bool] = {}  # an edit in words -> whether it has met the place that it wants to change
-        listen(stack, model, self._begin, before=True)
-        if model.mtp is not None:
-            listen(stack, model.mtp, self._begin_head, before=True)
-
-    def _begin(self, model: TextModel, args: tuple, kwargs: dict[str, Any]) -> None:
-        ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-        cache = kwargs["cache"] if "cache" in kwargs else (args[3] if len(args) > 3 else None)
-        self.number += 1
-        self.past = cache.length if cache is not None else 0
-        self.new = ids.shape[1] if ids.ndim == 2 else 0
-        if not self.past or not self.prompt:
-            self.prompt = self.past + self.new
-
-    def _begin_head(self, head: MTPHead, args: tuple, kwargs: dict[str, Any]) -> None:
-        self.slots = cache.length if (cache := kwargs.get("cache")) is not None else 0
-
-    def experts(self, name: str) -> int:
-        """How many experts there are, by the name of one of the layer's taps."""
-        ffn = self.model.get_submodule(name.rsplit(".", 1)[0])
-        assert isinstance(ffn, SparseMoE)
-        return ffn.gate_up_proj.shape[0]
+Places = tuple[Tensor, ...]  # of each axis, those that are meant
 
 
 class Selection:
     """The chosen places of one tap, met piece by piece as the value is made.
 
-    `next` is called at every firing. Between two firings `present` says, for the axis of new tokens, which of the
-    chosen tokens are in this piece, and at which place of the choice.
+    `windows` begins every piece; `next` finds what is chosen in a window. Then `tokens` and `places` say, for the axis
+    of new tokens, which of the chosen tokens are there, and at which place of the choice.
     """
 
     def __init__(self, name: str, tap: Tap, where: dict[str, Any], passes: Passes, words: str):
-        self.name, self.tap, self.passes, self.words = name, tap, passes, words
-        for axis in where:
+        self.name, self.tap, self.passes, self.words, self.where = name, tap, passes, words, where
+        self.time = next(n for n, axis in enumerate(tap.axes) if axis in NEW and axis not in tap.sizes)
+        for axis, choice in where.items():
             if axis not in tap.axes:
                 named = ", ".join(a for a in tap.axes if a != "batch")
                 raise InputError(f"{name} has no axis {axis!r}; choose among {named}.")
-        self.where = where
-        self.fixed = {a: pick(where[a], tap.sizes[a], a) for a in where if a in tap.sizes}
+            if axis in tap.sizes and axis != "choice":  # a router that is turned makes as many choices as it is told
+                pick(choice, tap.sizes[axis], axis)
+            elif isinstance(choice, slice):
+                check_slice(choice, axis)
+            else:
+                whole_numbers(choice, axis)
+        self.fixed = {a: pick(where[a], tap.sizes[a], a) for a in where if a in tap.sizes and a != "choice"}
         self.seen = (0, 0)  # number of the pass, tokens of it that have fired
-        self.tokens = torch.empty(0, dtype=torch.long)  # of the text, those of this piece that are chosen
+        self.row = 0  # of the batch: the window's first
+        self.start = 0  # the window's first token
+        self.shape = torch.Size()  # of the window
+        self.at: Places = ()  # the places that are chosen in it
+        self.tokens = torch.empty(0, dtype=torch.long)  # of the text, those of this window that are chosen
         self.places = self.tokens  # of these in the choice
-        self.keys = self.tokens  # of attention, those of this piece that are chosen
-        passes.reached.setdefault(words, False)
 
-    def next(self, value: Tensor) -> tuple[Tensor, ...] | None:
-        """The places to change in this piece, as an index for it; None if there are none."""
-        grid = []
-        for axis, (name, size) in enumerate(zip(self.tap.axes, value.shape, strict=True)):
-            if name in NEW and name not in self.tap.sizes:
-                at = self._new_tokens(name, size)
+    def windows(self, value: Tensor) -> Iterator[Places | None]:
+        """The parts of a piece that hold tokens one after the other: None for all of it, or, where there is padding,
+        one row's real tokens at a time, so that padding is neither counted nor changed."""
+        passes, size = self.passes, value.shape[self.time]
+        number, fired = self.seen
+        fired = fired if number == passes.number else 0
+        start = passes.past + (fired if self.tap.recurrent else passes.new - size)  # logits may be of the last alone
+        start = passes.slots if self.name.startswith("mtp.") else start  # slot i belongs to token i
+        self.seen = (passes.number, fired + size)
+        if passes.real is None:
+            self.row, self.start = 0, start
+            yield None
+            return
+        for row, real in enumerate(passes.real):
+            here, keys = real[start : start + size].nonzero()[:, 0], real.nonzero()[:, 0]
+            if len(here):
+                self.row, self.start = row, int(real[:start].sum())
+                window = [torch.arange(n) for n in value.shape]
+                window[0], window[self.time] = torch.tensor([row]), here
+                if self._keys is not None:
+                    window[self._keys] = keys
+                yield tuple(window)
+
+    @property
+    def _keys(self) -> int | None:
+        """The axis of attention's keys, which grows."""
+        return self.tap.axes.index("key") if "key" in self.tap.axes and "key" not in self.tap.sizes else None
+
+    def next(self, window: Tensor) -> Places | None:
+        """The places to change in a window; None if there are none."""
+        self.shape, found = window.shape, []
+        for axis, (name, size) in enumerate(zip(self.tap.axes, window.shape, strict=True)):
+            choice = self.where.get(name, slice(None))
+            if axis == self.time:
+                at, self.places = self._among(choice, self.start, size)
+                self.tokens = at + self.start
+            elif axis == self._keys:
+                at = self._among(choice, 0, size)[0]
+            elif name == "batch":
+                at = self._rows(choice, size)
             elif name in self.fixed:
                 at = self.fixed[name]
-            elif name in self.where:  # an axis that grows: the keys of attention
-                at = self.keys = self._among(self.where[name], 0, size)[0]
             else:
-                at = torch.arange(size)
-                self.keys = at if name == "key" else self.keys
+                at = pick(choice, size, name) if name in self.where else torch.arange(size)
             if not len(at):
                 return None
-            grid.append(at.to(value.device).view([-1 if n == axis else 1 for n in range(value.ndim)]))
-        self.passes.reached[self.words] = True
-        return tuple(grid)
+            found.append(at)
+        self.at = tuple(found)
+        return self.at
 
-    def seen_keys(self, value: Tensor) -> Tensor:
+    def _rows(self, choice: Any, size: int) -> Tensor:
+        """Of a window that has the whole batch, or one row of it."""
+        if self.passes.real is None:
+            return pick(choice, size, "batch")
+        return torch.arange(int(self.row in pick(choice, len(self.passes.real), "batch").tolist()))
+
+    def in_sight(self, window: Tensor) -> Tensor:
         """Of an attention map [batch, head, query, key]: which keys are not later than their query."""
-        query, key = value.shape[-2:]
-        return torch.ones(query, key, dtype=torch.bool, device=value.device).tril(key - query)
-
-    def _new_tokens(self, axis: str, size: int) -> Tensor:
-        """Places in this piece, along the axis of new tokens."""
-        number, fired = self.seen
-        fired = fired if number == self.passes.number else 0
-        end = self.passes.past + self.passes.new
-        start = self.passes.past + fired if self.tap.recurrent else end - size  # logits may be of the last tokens alone
-        start = self.passes.slots if self.name.startswith("mtp.") else start  # slot i belongs to token i
-        self.seen = (self.passes.number, fired + size)
-        at, self.places = self._among(self.where.get(axis, slice(None)), start, size)
-        self.tokens = at + start
-        return at
+        query, key = window.shape[-2:]
+        return torch.ones(query, key, dtype=torch.bool, device=window.device).tril(key - query)
 
     def _among(self, choice: Any, start: int, size: int) -> tuple[Tensor, Tensor]:
         """Of `size` tokens from `start` on, which are chosen, and their places in the choice."""
-        end = self.passes.prompt
         if isinstance(choice, slice):
-            low = choice.start or 0
-            low = low + end if low < 0 else low
-            high = choice.stop if choice.stop is None or choice.stop >= 0 else choice.stop + end
-            step = choice.step or 1
+            low, step = max(0, self._token(choice.start or 0)), choice.step or 1
             present = torch.arange(start, start + size)
             inside = (present >= low) & ((present - low) % step == 0)
-            inside &= present < (start + size if high is None else high)
+            if choice.stop is not None:
+                inside &= present < self._token(choice.stop)
             tokens = present[inside]
             return tokens - start, (tokens - low) // step
-        wanted = [n + end if n < 0 else n for n in whole_numbers(choice, "token")]
+        wanted = [self._token(n) for n in whole_numbers(choice, "token")]
         here = [(token - start, place) for place, token in enumerate(wanted) if start <= token < start + size]
         at, places = zip(*here, strict=True) if here else ((), ())
         return torch.tensor(at, dtype=torch.long), torch.tensor(places, dtype=torch.long)
 
+    def _token(self, n: int) -> int:
+        """A token counted from the first one; a negative number counts from the end of the prompt."""
+        if n >= 0:
+            return n
+        prompt = self.passes.prompts[self.row]
+        if prompt is None:
+            raise InputError(
+                f"{self.words}: {n} counts from the end of the prompt, which a cache that goes on does not know; "
+                "set cache.prompt to the prompt's number of tokens before the first pass, or count from 0."
+            )
+        return n + prompt
+
+    # ------------------------------------------------------------------ what is put there
+
     def spread(self, value: float | Tensor, part: Tensor) -> Tensor:
-        """A number or a tensor (axes of the tap without batch, or fewer) as it meets this piece."""
+        """A number or a tensor (axes of the tap without batch, or fewer) as it meets this part."""
         if not isinstance(value, Tensor):
             return torch.tensor(value, device=part.device, dtype=_dtype(part, value)).expand(part.shape)
-        axis = next((n for n, name in enumerate(self.tap.axes[1:]) if name in NEW and name not in self.tap.sizes), None)
-        if axis is not None and value.ndim == len(self.tap.axes) - 1 and value.shape[axis] != 1:
+        axis = self.time - 1
+        if value.ndim == len(self.tap.axes) - 1 and value.shape[axis] != 1:
             if len(self.places) and int(self.places.max()) >= value.shape[axis]:
                 raise InputError(
                     f"{self.words}: the tensor has {value.shape[axis]} tokens, and more are chosen; "
                     "pass one value for each, or one for all."
                 )
             value = value.index_select(axis, self.places.to(value.device))
-        value = value.to(part.device)
         try:
-            return value.expand(part.shape)
+            return value.to(part.device).expand(part.shape)
         except RuntimeError as error:
             raise InputError(
                 f"{self.words}: a tensor {list(value.shape)} does not fit the chosen part {list(part.shape)} "
@@ -153,32 +162,46 @@ class Selection:
             raise InputError(f"{self.words}: there {self.name} has the axes {', '.join(source.axes)}; trace it again.")
         value: Tensor = source.as_subclass(Tensor)
         for axis, name in enumerate(source.axes):
-            size = value.shape[axis]
-            if name in NEW and name not in self.tap.sizes:
-                at = self.tokens if token is None else self._source_tokens(token, size)
-            elif name in self.fixed:
-                at = self.fixed[name]
-            elif name == "key" and name not in self.tap.sizes:
-                at = self.keys
-            else:
-                at = torch.arange(size)
-            if len(at) and int(at.max()) >= size:
+            size, at = value.shape[axis], self.at[axis + 1]
+            if axis + 1 == self.time:
+                at = self._source_tokens(token, size)
+            elif axis + 1 == self._keys:
+                value = self._with_keys(value, at)
+            elif size != self.shape[axis + 1]:
                 raise InputError(
-                    f"{self.words}: that trace has {size} tokens, and none at {int(at.max())}; name the tokens to read "
-                    "from, patch_from(trace, token=…)."
+                    f"{self.words}: there {self.name} has {name} {size}, and here {self.shape[axis + 1]}; "
+                    "patch from a trace of a model and a routing that are alike in that."
                 )
             value = value.index_select(axis, at.to(value.device))
-        return self.spread(value.to(part.device)[None], part)
+        return value.to(part.device).expand(part.shape)
 
-    def _source_tokens(self, token: int | Sequence[int], size: int) -> Tensor:
-        wanted = [n + size if n < 0 else n for n in whole_numbers(token, "token")]
-        if len(wanted) == 1:
-            return torch.tensor(wanted * len(self.places))
-        if len(self.places) and int(self.places.max()) >= len(wanted):
+    def _source_tokens(self, token: int | Sequence[int] | None, size: int) -> Tensor:
+        """Where to read, for each token of this part."""
+        wanted = self.tokens.tolist()
+        if token is not None:
+            listed = whole_numbers(token, "token")
+            if len(listed) > 1 and max(self.places.tolist()) >= len(listed):
+                raise InputError(
+                    f"{self.words}: {len(listed)} tokens to read from are too few; name one for each chosen one."
+                )
+            wanted = [listed[place if len(listed) > 1 else 0] for place in self.places.tolist()]
+        if missing := [n for n in wanted if not -size <= n < size]:
             raise InputError(
-                f"{self.words}: {len(wanted)} tokens to read from are too few; name one for each chosen one."
+                f"{self.words}: that trace has {size} tokens, and none at {missing[0]}; name the tokens to read from, "
+                "patch_from(trace, token=…)."
             )
-        return torch.tensor(wanted)[self.places]
+        return torch.tensor(wanted) % size
+
+    def _with_keys(self, value: Tensor, keys: Tensor) -> Tensor:
+        """A trace's attention map with room for keys that it does not have, and that no chosen query sees."""
+        size, last = value.shape[-1], int(keys.max())
+        seen = keys[keys <= self.tokens.max()]
+        if len(seen) and int(seen.max()) >= size:
+            raise InputError(
+                f"{self.words}: that trace has {size} keys, and none at {int(seen.max())}; choose keys that it has, "
+                f"edit(…, key=slice(0, {size}))."
+            )
+        return F.pad(value, (0, max(0, last + 1 - size)))
 
     def fitting(self, new: Tensor, part: Tensor) -> Tensor:
         """What takes the part's place, in its shape and dtype."""
@@ -188,10 +211,15 @@ class Selection:
         if not part.is_floating_point():
             if not torch.equal(new, new.round()):
                 raise InputError(f"{self.words}: {self.name} holds whole numbers; put whole numbers there.")
-            limit = self.passes.experts(self.name) if self.name.endswith("expert_ids") else None
-            if limit is not None and new.numel() and not 0 <= int(new.min()) <= int(new.max()) < limit:
-                raise InputError(f"{self.words}: there are experts 0 to {limit - 1}; choose among them.")
+            self._check_experts(new)
         return new.to(part.dtype)
+
+    def _check_experts(self, ids: Tensor) -> None:
+        limit, router = self.passes.experts(self.name), self.passes.router(self.name)
+        if not 0 <= int(ids.min()) <= int(ids.max()) < limit:
+            raise InputError(f"{self.words}: there are experts 0 to {limit - 1}; choose among them.")
+        if masked := router.routing.masked.intersection(ids.unique().int().tolist()):
+            raise InputError(f"{self.words}: expert {min(masked)} is masked; choose one that is not.")
 
 
 def _dtype(part: Tensor, value: float) -> torch.dtype:
@@ -201,29 +229,6 @@ def _dtype(part: Tensor, value: float) -> torch.dtype:
     return part.dtype if float(value).is_integer() else torch.float64
 
 
-def whole_numbers(choice: Any, axis: str) -> list[int]:
-    """A choice of places as a list."""
-    listed = choice.tolist() if isinstance(choice, Tensor) else choice
-    listed = [listed] if isinstance(listed, int) else listed
-    if not isinstance(listed, Iterable) or isinstance(listed, str | dict):
-        raise InputError(f"{axis} is {choice!r}; pass a number, a list of numbers, a range or a slice.")
-    listed = list(listed)
-    if any(isinstance(n, bool) or not isinstance(n, int) for n in listed) or not listed:
-        raise InputError(f"{axis} is {choice!r}; pass a number, a list of numbers, a range or a slice.")
-    if len(set(listed)) < len(listed):
-        raise InputError(f"{axis} is {choice!r}, which names a place twice; name each once.")
-    return listed
-
-
-def pick(choice: Any, size: int, axis: str) -> Tensor:
-    """Places on an axis of fixed size, as indices.
-
-    Raises:
-        InputError: a place that is not there.
-    """
-    if isinstance(choice, slice):
-        return torch.arange(size)[choice]
-    listed = whole_numbers(choice, axis)
-    if wrong := [n for n in listed if not -size <= n < size]:
-        raise InputError(f"{axis} {wrong[0]} is outside the {size} that there are; choose 0 to {size - 1}.")
-    return torch.tensor([n % size for n in listed])
+def cross(at: Places, value: Tensor) -> Places:
+    """An index for all combinations of places."""
+    return tuple(a.to(value.device).view([-1 if n == axis else 1 for n in range(len(at))]) for axis, a in enumerate(at))

@@ -242,6 +242,7 @@ class Speculation:
 
     def begin(self, prompt: Tensor) -> int:
         """Read the prompt [1, token], in pieces; returns the first new token, which is still to be read."""
+        self.cache.prompt = prompt.shape[1]
         for piece in prompt.split(generate.PREFILL_TOKENS, dim=1):
             out = self.model(piece, cache=self.cache, logits_to_keep=1)
             self.drafter.read(out)

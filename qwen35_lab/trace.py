@@ -10,16 +10,18 @@ runs is in capture.py, the file in trace_file.py.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import trace_file
-from .errors import InputError
+from .errors import InputError, TraceError
 from .memory import in_words
 from .provenance import Provenance
 
@@ -33,21 +35,25 @@ class Value(Tensor):
     def at(self, **places: int | slice | Sequence[int] | Tensor) -> Tensor:
         """A part by the names of axes: `value.at(head=2, token=slice(0, 5))`. A whole number takes its axis away.
 
+        Args:
+            places: whole numbers, slices, lists of whole numbers or masks, of any library; −1 is the last.
         Raises:
             InputError: an axis that the value does not have, or a place outside it.
         """
-        part: Tensor = self
+        part, gone = self.as_subclass(Tensor), []
         for name, place in places.items():
             if name not in self.axes:
                 raise InputError(f"There is no axis {name!r}; the axes are {', '.join(self.axes)}.")
             axis = self.axes.index(name)
-            where = place if isinstance(place, slice | int) else torch.as_tensor(place, device=self.device)
-            where = slice(place, place + 1 or None) if isinstance(place, int) else where  # the axis goes at the end
-            if isinstance(place, int) and not -self.shape[axis] <= place < self.shape[axis]:
-                raise InputError(f"{name} {place} is outside the {self.shape[axis]} that there are.")
-            part = part[(slice(None),) * axis + (where,)]
-        gone = [self.axes.index(name) for name, place in places.items() if isinstance(place, int)]
-        return part.squeeze(gone) if gone else part.as_subclass(Tensor)
+            where = _place(place, self.shape[axis], name)
+            if isinstance(where, int):
+                gone.append(axis)
+                where = slice(where, where + 1)  # the axis goes at the end
+            part = part[(slice(None),) * axis + (where if isinstance(where, slice) else where.to(self.device),)]
+        return part.squeeze(gone) if gone else part
+
+    def __deepcopy__(self, memo: dict) -> "Value":
+        return named(self.as_subclass(Tensor).clone(), self.axes)
 
     def __repr__(self) -> str:  # type: ignore[override]
         named = ", ".join(f"{axis} {size}" for axis, size in zip(self.axes, self.shape, strict=True))
@@ -59,6 +65,44 @@ def named(tensor: Tensor, axes: tuple[str, ...]) -> Value:
     value = tensor.as_subclass(Value)
     value.axes = axes
     return value
+
+
+def _place(place: Any, size: int, name: str) -> int | slice | Tensor:
+    """One place from 0 on, a slice that runs forwards, or the numbers of several places.
+
+    Raises:
+        InputError: no place, or one that is not there.
+    """
+    listed = place.tolist() if hasattr(place, "tolist") else place  # of a tensor or an array: plain numbers
+    try:
+        if isinstance(listed, slice):
+            found = range(*listed.indices(size))
+            return listed if found.step > 0 else torch.tensor(found, dtype=torch.long)
+        many = isinstance(listed, Iterable) and not isinstance(listed, str)
+        numbers = list(listed) if many else [listed]
+        if many and len(numbers) == size and all(isinstance(n, bool) for n in numbers):
+            numbers = [n for n, chosen in enumerate(numbers) if chosen]
+        numbers = [whole_number(n) for n in numbers]
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name} is {place!r}; pass a whole number, a list of them, a slice, or a mask of {size}."
+        ) from error
+    if outside := [n for n in numbers if not -size <= n < size]:
+        raise InputError(f"{name} {outside[0]} is outside the {size} that there are; choose 0 to {size - 1}.")
+    numbers = [n % size for n in numbers]
+    return torch.tensor(numbers, dtype=torch.long) if many else numbers[0]
+
+
+def whole_number(number: Any) -> int:
+    """Of any library, a tensor of one included. Raises `TypeError` for all else, truth values too."""
+    if isinstance(number, bool) or getattr(number, "ndim", 0):
+        raise TypeError(f"{number!r} is no whole number")
+    return operator.index(number)
+
+
+def text_axes(axes: Sequence[str]) -> list[int]:
+    """Which axes have a place for every token of the text (`key` is one only beside `query`, else a feature)."""
+    return [n for n, axis in enumerate(axes) if axis in ("token", "query") or (axis == "key" and "query" in axes)]
 
 
 @dataclass(frozen=True)
@@ -116,7 +160,7 @@ class Trace:
         """Write one file: safetensors, with everything else as JSON in its header. Nothing is left half-written.
 
         Raises:
-            TraceError: the file cannot be written.
+            TraceError: the path names no file, or the file cannot be written.
         """
         about = {
             "tokens": self.tokens,
@@ -124,6 +168,8 @@ class Trace:
             "provenance": vars(self.provenance),
             "steps": [vars(step) for step in self.steps],
         }
+        if not Path(path).name:
+            raise TraceError(f'{str(path)!r} names no file; say where to write, trace.save("a.trace").')
         return trace_file.write(Path(path), {"ids": self.ids, **self.tensors}, about)
 
     @classmethod
@@ -140,8 +186,19 @@ class Trace:
             steps = tuple(Step(**step) for step in about["steps"])
             axes = {name: tuple(axes) for name, axes in about["axes"].items()}
             ids = tensors.pop("ids")
-            if set(axes) != set(tensors) or len(about["tokens"]) != len(ids):
-                raise ValueError("its parts do not belong together")
+            _check_parts(about["tokens"], ids, tensors, axes)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise trace_file.damaged(Path(path), error) from error
         return cls(about["tokens"], ids, {name: tensors[name] for name in axes}, axes, provenance, steps)
+
+
+def _check_parts(tokens: Sequence[str], ids: Tensor, tensors: Mapping[str, Tensor], axes: Mapping[str, tuple]) -> None:
+    """Raises ValueError if what a file holds is not one trace."""
+    if set(axes) != set(tensors) or ids.ndim != 1 or len(tokens) != len(ids):
+        raise ValueError("its parts do not belong together")
+    for name, tensor in tensors.items():
+        if tensor.ndim != len(axes[name]):
+            raise ValueError(f"{name} has {tensor.ndim} axes, and names for {len(axes[name])}")
+        for axis in text_axes(axes[name]):
+            if tensor.shape[axis] != len(ids):
+                raise ValueError(f"{name} is of {tensor.shape[axis]} tokens, and the text has {len(ids)}")

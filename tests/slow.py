@@ -6,7 +6,8 @@ cache, no chunks, no batch, no hooks. Whatever is computed at a token passes thr
 it, and everything after that reads the replacement.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -22,18 +23,30 @@ def unchanged(name: str, value: Array, token: int) -> Array:
     return value
 
 
-def slow_forward(model: TextModel, ids: list[int], change: Change = unchanged) -> dict[str, list[Array]]:
+@dataclass(frozen=True)
+class Router:
+    """How every layer's router is turned."""
+
+    top_k: int | None = None  # None: as configured
+    masked: frozenset[int] = frozenset()
+    clones: Mapping[int, int] = field(default_factory=dict)  # expert -> the one whose weights it has
+    shared: bool = True
+
+
+def slow_forward(
+    model: TextModel, ids: list[int], change: Change = unchanged, router: Router | None = None
+) -> dict[str, list[Array]]:
     """What every tap of one sequence holds, after its change: tap name -> one array per token.
 
     The axes are the tap's without batch and token: beta [head], state [head, key, value], router_logits [expert];
     scores and weights [head, tokens so far].
     """
-    return Slow(model, change).forward(ids)
+    return Slow(model, change, router or Router()).forward(ids)
 
 
 class Slow:
-    def __init__(self, model: TextModel, change: Change):
-        self.config = model.config
+    def __init__(self, model: TextModel, change: Change, router: Router):
+        self.config, self.router = model.config, router
         assert self.config.rope.type == "default", "this referee has no YaRN"
         self.weights = {name: w.detach().double().numpy() for name, w in model.state_dict().items()}
         self.change = change
@@ -159,16 +172,20 @@ class Slow:
         return self.tap(f"{at}.out", self.linear(f"{at}.down_proj", inner), t)
 
     def experts(self, at: str, x: Array, t: int) -> Array:
-        p = softmax(self.tap(f"{at}.router_logits", self.linear(f"{at}.router", x), t))
+        scores = self.linear(f"{at}.router", x)
+        scores[list(self.router.masked)] = -np.inf
+        p = softmax(self.tap(f"{at}.router_logits", scores, t))
         best_first = np.argsort(-p, kind="stable")
-        ids = self.tap(f"{at}.expert_ids", best_first[: self.config.num_experts_per_tok], t)
+        ids = self.tap(f"{at}.expert_ids", best_first[: self.router.top_k or self.config.num_experts_per_tok], t)
         weights = self.tap(f"{at}.expert_weights", p[ids] / p[ids].sum(), t)
         answers = self.tap(f"{at}.expert_out", np.stack([self.expert(at, i, x) for i in ids]), t)
-        shared_gate = self.tap(f"{at}.shared_gate", sigmoid(self.linear(f"{at}.shared_gate_proj", x)), t)
+        shared_gate = sigmoid(self.linear(f"{at}.shared_gate_proj", x)) * self.router.shared
+        shared_gate = self.tap(f"{at}.shared_gate", shared_gate, t)
         shared = self.swiglu(f"{at}.shared_expert", x, t)
         return self.tap(f"{at}.out", sum(w * y for w, y in zip(weights, answers)) + shared_gate * shared, t)
 
     def expert(self, at: str, index: int, x: Array) -> Array:
+        index = self.router.clones.get(int(index), int(index))
         gate, up = np.split(self.weights[f"{at}.gate_up_proj"][index] @ x, 2)
         return self.weights[f"{at}.down_proj"][index] @ (silu(gate) * up)
 

@@ -9,6 +9,9 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -27,14 +30,12 @@ LAYERS = [
     {"family"},
     {"model"},
     {"checkpoint", "hub", "inputs", "locate"},
-    {
-        "generate", "speculative", "trace", "trace_file", "capture", "selection", "edits", "qwen", "training", "nano",
-        "recall",
-    },
+    {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"}
+    | {"speculative", "training", "nano", "recall"},
     {"analysis"},
     {"views"},
     {"exercises", "serve", "doctor", "cli", "__init__", "__main__"},
-]  # fmt: skip
+]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
 # The architecture is written to be read on its own.
@@ -140,6 +141,34 @@ def test_every_requirement_has_a_tested_version():
         version = tested.get(canonicalize_name(requirement.name))
         assert version, f"constraints.txt names no version of {requirement.name}"
         assert version in requirement.specifier, f"constraints.txt has {version}, against {requirement}"
+
+
+def required_distributions() -> set[str]:
+    """What `pip install -e '.[test]'` brings: the requirements, and theirs."""
+    found: set[str] = set()
+    todo = [Requirement(r) for r in project()["dependencies"] + project()["optional-dependencies"]["test"]]
+    while todo:
+        name = canonicalize_name((requirement := todo.pop()).name)
+        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        found.add(name)
+        with suppress(PackageNotFoundError):
+            todo += map(Requirement, metadata.requires(name) or ())
+    return found
+
+
+def test_what_is_imported_is_required():
+    """Something that happens to be installed here is missing elsewhere."""
+    ours = {path.stem for folder in ("tests", "tools") for path in (ROOT / folder).rglob("*")} | {PACKAGE.name}
+    required, brings = required_distributions(), metadata.packages_distributions()
+    wrong = set()
+    for path in (path for folder in ("qwen35_lab", "tests", "tools") for path in (ROOT / folder).rglob("*.py")):
+        for line, dotted in imports(path):
+            name = dotted.split(".")[0]
+            known = {canonicalize_name(distribution) for distribution in brings.get(name, ())}
+            if not known & required and name not in sys.stdlib_module_names | ours:
+                wrong.add(f"{path.relative_to(ROOT)}:{line} imports {name}, which pyproject.toml does not require")
+    assert not wrong, "\n".join(sorted(wrong))
 
 
 def test_the_console_script_exists():

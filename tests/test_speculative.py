@@ -165,6 +165,7 @@ def test_edits_act_as_they_do_without_drafts(qwen: lab.Qwen) -> None:
         lab.edit("layers.*.mixer.state").scale(0.3),
         lab.edit("layers.*.mixer.state", token=9).scale(0),
         lab.edit("layers.3.output", token=[8, 12]).scale(-1),
+        lab.edit("layers.0.input", token=-1).scale(-1),  # the end of the prompt, not of a pass
     ):
         with qwen.edited(edit):
             text = plain(qwen.model, PROMPT, 25)

@@ -1,20 +1,20 @@
-"""Traces: named axes, generation, files, the estimate before a run, and nothing left behind."""
+"""Traces: named axes, what is asked for, generation, and nothing left behind."""
 
 import copy
 import math
+import pickle
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from small import DENSE, IDS, MOE, small
 
 import qwen35_lab as lab
-from qwen35_lab import capture, memory, trace_file
 from qwen35_lab.analysis import tap_table
 from qwen35_lab.model.taps import listen
+from qwen35_lab.recall import microscopes
 
 ROOT = Path(__file__).parents[1]
 ALL = ["*", "layers.*.mixer.erase", "layers.*.mixer.write", "layers.*.mixer.state", "layers.*.mixer.scores",
@@ -45,9 +45,84 @@ def test_a_value_knows_its_axes_and_is_cut_by_their_names(qwen):
     assert torch.equal(state.at(head=[3, 0], token=[1, 5], key=slice(2, 4)), plain[[1, 5]][:, [3, 0]][:, :, 2:4])
     assert torch.equal(state.at(value=-1), plain[..., -1])
     assert type(state + 1) is torch.Tensor and type(state.at(head=0)) is torch.Tensor
-    for wrong, words in (({"heads": 1}, "token, head, key, value"), ({"head": 4}, "outside the 4")):
-        with pytest.raises(lab.InputError, match=words):
-            state.at(**wrong)
+
+
+def test_whole_numbers_of_any_library_lists_masks_and_backward_slices_are_places(qwen):
+    value = qwen.trace(TEXT, "layers.1.mixer.state")["layers.1.mixer.state"]
+    plain = value.as_subclass(torch.Tensor)
+    for three in (3, np.int64(3), np.array(3), torch.tensor(3), 3 - len(plain)):
+        assert torch.equal(value.at(token=three, head=2), plain[3, 2])
+    for pair in ([3, -4], np.array([3, -4]), torch.tensor([3, -4]), (3, -4)):
+        assert torch.equal(value.at(head=[1], token=pair), plain[[3, -4]][:, [1]])
+    mask = [n in (2, 5) for n in range(len(plain))]
+    assert torch.equal(value.at(token=mask), plain[[2, 5]]) and torch.equal(
+        value.at(token=np.array(mask)), plain[[2, 5]]
+    )
+    assert torch.equal(value.at(token=slice(6, 1, -2)), plain[[6, 4, 2]])
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"heads": 1}, "no axis 'heads'; the axes are token, head, key, value"),
+        ({"head": 4}, "head 4 is outside the 4 that there are; choose 0 to 3"),
+        ({"head": [0, 9]}, "head 9 is outside"), ({"head": -5}, "head -5 is outside"),
+        *(({"head": bad}, "pass a whole number, a list") for bad in (1.5, "1", None, True, [[1]], [True], slice(1.5))),
+    ],
+)  # fmt: skip
+def test_places_that_are_none_are_refused(qwen, wrong, words):
+    with pytest.raises(lab.InputError, match=words):
+        qwen.trace("cat red", "layers.1.mixer.state")["layers.1.mixer.state"].at(**wrong)
+
+
+def test_values_are_copied_pickled_and_differentiated_like_any_tensor(qwen):
+    for trace in (qwen.trace(TEXT, "final"), qwen.trace(TEXT, "final", max_new_tokens=1)):
+        value = trace["final"]
+        for other in (copy.deepcopy(value), copy.copy(value), pickle.loads(pickle.dumps(value))):
+            assert torch.equal(other, value) and other.axes == value.axes
+        head = torch.nn.Linear(64, 3)
+        head(value).sum().backward()
+        assert head.weight.grad is not None and not value.is_inference()
+
+
+def test_what_is_kept_keeps_nothing_else_in_memory(qwen):
+    """`v` is cut out of a tensor that holds q and k too."""
+    for tensor in qwen.trace(TEXT, "*").tensors.values():
+        assert tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+
+
+# ---------------------------------------------------------------------- what is asked for
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"edit": [lab.edit("embed").zero()]}, "no setting 'edit'"),
+        ({"seed": 3}, "seed is about new tokens"), ({"temperature": 0.0, "max_new_tokens": 0}, "about new tokens"),
+        ({"max_new_tokens": "3"}, "max_new_tokens is '3'"), ({"max_new_tokens": -1}, "max_new_tokens is -1"),
+        ({"max_new_tokens": True}, "max_new_tokens is True"),
+        ({"record": None}, "What to record is None"), ({"record": [3]}, r"What to record is \[3\]"),
+        ({"edits": None}, "None is no edit"), ({"edits": ["embed"]}, "'embed' is no edit"),
+    ],
+)  # fmt: skip
+def test_arguments_that_make_no_sense_are_refused(qwen, wrong, words):
+    with pytest.raises(lab.InputError, match=words):
+        qwen.trace(TEXT, **{"record": "embed", **wrong})
+
+
+def test_only_the_last_scores_are_formed_when_nobody_listens_to_them(qwen):
+    """A hook on the module below would see: the head itself is called on one token, or on all."""
+    seen, head = [], qwen.model.head
+    qwen.model.head = lambda hidden: seen.append(hidden.shape[1]) or head(hidden)
+    try:
+        for record, edits, new in (
+            ("embed", (), 0), ("logits", (), 0), ("embed", lab.edit("logits", token=0).add(1), 0),
+            ("embed", (), 2), ("logits", (), 2),
+        ):  # fmt: skip
+            qwen.trace("cat red . ? cat", record, edits, max_new_tokens=new)
+    finally:
+        del qwen.model.head
+    assert seen == [1, 5, 5, 1, 1, 5, 1]
 
 
 # ---------------------------------------------------------------------- generation
@@ -59,8 +134,7 @@ def test_a_generation_has_one_row_per_step_and_the_values_of_one_pass_over_the_s
     once = qwen.trace(generated.ids, ALL)
     assert generated.tokens == once.tokens
     for name in once:
-        steps, whole = (each.tensors[name].nan_to_num(neginf=0) for each in (generated, once))
-        torch.testing.assert_close(steps, whole, atol=2e-4, rtol=1e-3)
+        torch.testing.assert_close(generated.tensors[name], once.tensors[name], atol=2e-4, rtol=1e-3)
     start = len(qwen.encode(TEXT)[0])
     assert [step.position for step in generated.steps] == list(range(start, start + len(generated.steps)))
     assert [step.id for step in generated.steps] == qwen.generate(qwen.encode(TEXT)[0], 6).tolist()
@@ -71,10 +145,31 @@ def test_a_generation_has_one_row_per_step_and_the_values_of_one_pass_over_the_s
         assert step.rank == 0
 
 
+def test_a_generated_score_of_a_later_key_is_minus_infinity_and_its_weight_is_zero(qwen):
+    trace = qwen.trace(TEXT, ALL, max_new_tokens=4)
+    later = torch.ones(len(trace.tokens), len(trace.tokens)).triu(1).bool()
+    assert (trace.tensors["layers.3.mixer.scores"][:, later] == -torch.inf).all()
+    assert (trace.tensors["layers.3.mixer.weights"][:, later] == 0).all()
+    assert trace.tensors["layers.3.mixer.scores"][:, ~later].isfinite().all()
+
+
 def test_a_sampled_generation_is_the_seeds(qwen):
     ids = [qwen.trace(TEXT, "embed", max_new_tokens=5, temperature=3.0, seed=seed).steps for seed in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]
     assert max(step.rank for step in ids[0] + ids[2]) > 0
+
+
+def test_provenance_says_how_tokens_were_chosen_and_which_seed_was_trained(qwen, tmp_path):
+    trace = qwen.trace(TEXT, "embed", max_new_tokens=2, temperature=2.0, seed=7)
+    assert trace.provenance.sampling == "temperature 2.0, seed 7" and "seed 7" in str(trace.provenance)
+    assert lab.Trace.load(trace.save(tmp_path / "a")).provenance == trace.provenance
+    assert qwen.trace(TEXT, "embed", max_new_tokens=2, top_k=3).provenance.sampling == "top_k 3, no seed"
+    assert qwen.trace(TEXT, "embed", max_new_tokens=2, seed=1).provenance.sampling == "greedy"
+    assert qwen.trace(TEXT, "embed").provenance.sampling == ""
+    for name, seed in (("recall", 0), *((name, None) for name in microscopes())):
+        found = lab.load(name).provenance.seed
+        assert found == (int(name[-1]) if "-seed" in name else found) and isinstance(found, int)
+        assert seed is None or found == seed
 
 
 def test_messages_without_a_template_are_refused_and_with_one_are_its_text(qwen):
@@ -85,91 +180,6 @@ def test_messages_without_a_template_are_refused_and_with_one_are_its_text(qwen)
     chatty.tokenizer = copy.deepcopy(qwen.tokenizer)
     chatty.tokenizer.chat_template = "{% for m in messages %}{{ m.content }} .{% endfor %}"
     assert chatty.trace(messages).tokens == ["cat", "red", ".", "?", "cat", "."]
-
-
-# ---------------------------------------------------------------------- files
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_saved_trace_comes_back_bit_for_bit(tmp_path, dtype):
-    qwen = lab.load("recall", dtype=dtype)
-    trace = qwen.trace(TEXT, ALL, lab.edit("layers.0.mixer.beta", token=2).scale(0.5), max_new_tokens=2)
-    path = trace.save(tmp_path / "a.trace")
-    back = lab.Trace.load(path)
-    assert list(back) == list(trace) and back.tokens == trace.tokens and back.steps == trace.steps
-    assert back.axes == trace.axes and back.provenance == trace.provenance
-    assert back.provenance.edits and "versions" in vars(back.provenance)
-    for name in trace:
-        assert torch.equal(back.tensors[name], trace.tensors[name]) and back.tensors[name].dtype == trace[name].dtype
-    assert all(d.difference == 0 for d in lab.diff(trace, back))
-
-
-def test_values_that_are_one_memory_are_stored_once(qwen, tmp_path):
-    trace = qwen.trace(TEXT)
-    size = trace.save(tmp_path / "a").stat().st_size
-    shared = sum(trace[f"layers.{n}.output"].numel() * 4 for n in range(3)) + trace["embed"].numel() * 4
-    assert size < trace.nbytes() - shared + 12_000  # the header
-
-
-@given(cut=st.floats(0, 0.999))
-def test_a_cut_off_file_is_refused_in_one_sentence(tmp_path_factory, cut):
-    folder = tmp_path_factory.mktemp("cut")
-    data = lab.load("recall").trace("cat red", "layers.0.*").save(folder / "whole").read_bytes()
-    (folder / "part").write_bytes(data[: int(cut * len(data))])
-    with pytest.raises(lab.TraceError, match="damaged or is no trace"):
-        lab.Trace.load(folder / "part")
-
-
-def test_other_files_and_no_file_are_told_apart(tmp_path, qwen, monkeypatch):
-    with pytest.raises(lab.TraceError, match="There is no trace file"):
-        lab.Trace.load(tmp_path / "none")
-    with pytest.raises(lab.TraceError, match="no trace"):
-        lab.Trace.load(qwen.folder / "model.safetensors")
-    monkeypatch.setattr(trace_file, "FORMAT", 9)
-    path = qwen.trace("cat red", "embed").save(tmp_path / "new")
-    monkeypatch.undo()
-    with pytest.raises(lab.TraceError, match="format 9"):
-        lab.Trace.load(path)
-
-
-def test_a_trace_that_cannot_be_written_leaves_the_old_one(tmp_path, qwen):
-    good = qwen.trace("cat red", "embed").save(tmp_path / "a")
-    before = good.read_bytes()
-    folder = tmp_path / "b"
-    folder.mkdir()
-    with pytest.raises(lab.TraceError, match="was not saved"):
-        qwen.trace("cat red").save(folder)  # a folder stands there
-    assert good.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
-
-
-# ---------------------------------------------------------------------- the estimate
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
-@pytest.mark.parametrize("moe", [False, True])
-def test_the_estimate_is_what_is_recorded(dtype, moe):
-    qwen = lab.from_config(small(MOE if moe else DENSE).config, dtype=dtype)
-    found = qwen.trace(IDS, ALL)
-    sizes = qwen.trace_size(IDS, ALL)
-    assert sizes.keys() == found.tensors.keys()
-    for name, tensor in found.tensors.items():
-        assert sizes[name] == tensor.numel() * tensor.element_size(), name
-
-
-def test_what_does_not_fit_is_refused_before_it_is_run(qwen, monkeypatch):
-    monkeypatch.setattr(capture, "free", lambda device: 100_000)
-    ran = []
-    qwen.model.register_forward_pre_hook(lambda *a: ran.append(1))
-    with pytest.raises(lab.InputError, match=r"Recording .* takes .*kB, and 100 kB are free; .*layers.0.mixer.state"):
-        qwen.trace(TEXT, ["*", "layers.0.mixer.state"])
-    qwen.model._forward_pre_hooks.clear()
-    assert not ran
-    assert qwen.trace(TEXT, "embed")
-
-
-def test_free_memory_is_what_the_machine_has_at_most():
-    assert 0 < memory.free(torch.device("cpu")) <= memory.total()
-    assert memory.in_words(12_345_678) == "12.3 MB" and memory.in_words(999) == "999 bytes"
 
 
 # ---------------------------------------------------------------------- nothing is left behind

@@ -13,7 +13,7 @@ def attention_map(trace: Trace, layer: int) -> Tensor:
     The fused kernel never forms these weights, so they must be asked for by name: record "layers.3.mixer.weights".
 
     Raises:
-        InputError: the weights were not recorded, or the layer is a DeltaNet layer.
+        InputError: the weights were not recorded, there is no such layer, or it is a DeltaNet layer.
     """
     (weights,) = mixer_values(trace, layer, FULL, ["weights"])
     return weights

@@ -15,12 +15,13 @@ from torch import Tensor
 from ..capture import formed
 from ..edits import AnyEdit, Edit
 from ..errors import InputError
-from ..qwen import Prompt, Qwen
+from ..qwen import Prompt, Qwen, edits_of
+from .recorded import counted
 
 
 @dataclass(frozen=True, repr=False)
 class Effect:
-    """Natural logarithms; a rank counts the tokens that are more likely, 0 is the first choice."""
+    """Natural logarithms; a rank counts the tokens that are more likely, 0 is the first choice (printed from 1 on)."""
 
     answer: int  # token id
     logp_before: float
@@ -37,11 +38,16 @@ class Effect:
         """Below 0: the edit made the answer less likely."""
         return self.logp_after - self.logp_before
 
+    @property
+    def rank_change(self) -> int:
+        """Above 0: so many tokens have overtaken the answer."""
+        return self.rank_after - self.rank_before
+
     def __repr__(self) -> str:
         answer, before, after = self.names
         choice = f"first choice stays {before}" if self.top_before == self.top_after else f"{before} → {after}"
         return (
-            f"Effect({answer}: Δlog p {self.delta_logp:+.3g}, rank {self.rank_before} → {self.rank_after}, "
+            f"Effect({answer}: Δlog p {self.delta_logp:+.3g}, rank {self.rank_before + 1} → {self.rank_after + 1}, "
             f"KL {self.kl:.3g} nats, {choice})"
         )
 
@@ -56,7 +62,8 @@ def effect(
         answer: token id; None for the first choice before.
         name: token id -> text, for the one-line print (`qwen.token_text`).
     Raises:
-        InputError: shapes that differ or are not one token's, or an answer outside the vocabulary.
+        InputError: shapes that differ or are not one token's, scores that are no numbers, or an answer that is no token
+            id.
     """
     if before.ndim != 1 or before.shape != after.shape:
         raise InputError(
@@ -64,10 +71,15 @@ def effect(
             "pass those of one token, [vocabulary], from the same model."
         )
     before, after = (x.detach().cpu().double() for x in (before, after))
+    for when, scores in (("before", before), ("after", after)):  # −inf forbids a token; NaN would rank first
+        if not bool((scores < torch.inf).all()) or not bool(scores.isfinite().any()):
+            raise InputError(
+                f"The logits {when} the edit hold no probabilities (NaN or infinity); change the edit less."
+            )
     p, q = before.log_softmax(-1), after.log_softmax(-1)
     tops = int(before.argmax()), int(after.argmax())  # of the logits: log-softmax rounds, and can make ties
-    answer = tops[0] if answer is None else int(answer)
-    if not 0 <= answer < len(p):
+    answer = tops[0] if answer is None else counted(answer, "answer")
+    if answer >= len(p):
         raise InputError(f"The answer {answer} is outside the vocabulary of {len(p)}; pass a token id.")
     return Effect(
         answer=answer,
@@ -94,7 +106,7 @@ def edit_effect(
     Raises:
         InputError: an edit that does not fit or meets no token, or an answer that is not one token.
     """
-    edits = (edits,) if isinstance(edits, AnyEdit) else tuple(edits)
+    edits = edits_of(edits)
     with formed(qwen.model, [each.pattern for each in edits if isinstance(each, Edit)]):
         before, after = (qwen.trace(prompt, "logits", use)["logits"][-1] for use in ((), edits))
     if isinstance(answer, str):

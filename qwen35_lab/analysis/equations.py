@@ -48,7 +48,8 @@ EQUATIONS: dict[str, dict[str, Equation]] = {
         "k": Equation("k_t = a_t / ‖a_t‖,   a = silu(conv(W_k x))", _MIXER, _CONV),
         "v": Equation("v_t = silu(conv(W_v x))_t", _MIXER, _CONV),
         "decay": Equation(
-            "g_t = −e^A softplus(W_a x_t + b)", _MIXER, f"A and b are learned, one each per head; {_X}"
+            "g_t = −e^{A_{log}} softplus(W_a x_t + dt_{bias})", _MIXER,
+            f"A_{{log}} and dt_{{bias}} are learned, one each per head; {_X}",
         ),
         "beta": Equation("β_t = σ(W_b x_t)", _MIXER, _X),
         "erase": Equation(

@@ -11,12 +11,14 @@ An entry is what token i reads of token j's value, in three parts (D_ij = e^(c_i
 with L = tril(diag(β) (K Kᵀ ⊙ D), −1), for j ≤ i. Leaving out the third part gives the popular map of linear attention
 with decay; `InfluenceParts.wrongness` says how far that is from the truth.
 
-M describes the memory's own rule: a trace whose `erase`, `write` or `state` was edited read something else.
+M describes the memory's own rule: a trace whose `erase`, `write` or `state` was edited read something else, and is
+refused. Edits of q, k, v, beta and decay are no obstacle, the values are recorded as they were used.
 Shapes here have no batch axis: q, k [T, G, K], g, beta [T, H]; H value heads share G key heads.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor
@@ -25,10 +27,11 @@ from ..config import LINEAR
 from ..errors import InputError
 from ..model import delta_rule
 from ..trace import Trace
-from .recorded import mixer_values
+from .recorded import counted, mixer_values
 from .residual import layer_kinds
 
 TAPS = ("q", "k", "decay", "beta")  # of the mixer, in the order in which the functions take them
+INSIDE = ("erase", "write", "state")  # of the memory: what M says of it holds as long as nobody edits these
 MOST = 2**28  # entries of an assembly: 2 GB in float64
 
 
@@ -62,9 +65,9 @@ def influence_map(trace: Trace, layer: int) -> Tensor:
     In the dtype of the traced model's recurrence, float32 at least.
 
     Raises:
-        InputError: something was not recorded, or the layer is an attention layer.
+        InputError: something was not recorded, the layer is an attention layer, or its memory was edited.
     """
-    q, k, g, beta = (x[None] for x in mixer_values(trace, layer, LINEAR, TAPS))
+    q, k, g, beta = (x[None] for x in _inputs(trace, layer))
     return delta_rule.influence_matrix(q, k, g, beta)[0]
 
 
@@ -72,9 +75,23 @@ def influence_parts(trace: Trace, layer: int) -> InfluenceParts:
     """M of a traced layer and its split into direct, decayed and erased, in float64 from the recorded values.
 
     Raises:
-        InputError: q, k, decay or beta was not recorded, or the layer is an attention layer.
+        InputError: q, k, decay or beta was not recorded, the layer is an attention layer, or its memory was edited.
     """
-    return split_influence(*mixer_values(trace, layer, LINEAR, TAPS))
+    return split_influence(*_inputs(trace, layer))
+
+
+def _inputs(trace: Trace, layer: int) -> list[Tensor]:
+    """q, k, g and beta of a layer whose reads are M V."""
+    found = mixer_values(trace, layer, LINEAR, TAPS)
+    for words in trace.provenance.edits:  # an edit's words begin with its pattern, and with [places] if there are any
+        head = words.split(" ")[0]
+        for name in (f"layers.{layer}.mixer.{inside}" for inside in INSIDE):
+            if fnmatchcase(name, head) or fnmatchcase(name, head.rpartition("[")[0]):
+                raise InputError(
+                    f"{name} was edited in this trace ({words}), so that what was read is no longer M V; trace without "
+                    "that edit, or edit beta, decay, q, k or v instead."
+                )
+    return found
 
 
 def split_influence(q: Tensor, k: Tensor, g: Tensor, beta: Tensor) -> InfluenceParts:
@@ -92,9 +109,10 @@ def assemble(trace: Trace, layer: int, chunk_size: int) -> Tensor:
     """What each chunk of the chunked algorithm adds to M of a traced layer: [chunk, head, reader, source], float64.
 
     Raises:
-        InputError: q, k, decay or beta was not recorded, an attention layer, or a chunk size that makes too many maps.
+        InputError: q, k, decay or beta was not recorded, an attention layer, a memory that was edited, or a chunk size
+            that makes too many maps.
     """
-    q, k, g, beta = mixer_values(trace, layer, LINEAR, TAPS)
+    q, k, g, beta = _inputs(trace, layer)
     return assemble_influence(q, k, g, beta, chunk_size)
 
 
@@ -131,9 +149,7 @@ def within_chunk_mask(tokens: int, chunk_size: int) -> Tensor:
 
 
 def _starts(tokens: int, chunk_size: int) -> range:
-    if chunk_size < 1:
-        raise InputError(f"chunk_size is {chunk_size}; a chunk has at least one token.")
-    return range(0, tokens, chunk_size)
+    return range(0, tokens, counted(chunk_size, "chunk_size", 1))
 
 
 def strongest_reader(trace: Trace, layers: Sequence[int] | None = None) -> tuple[int, int]:
@@ -141,8 +157,12 @@ def strongest_reader(trace: Trace, layers: Sequence[int] | None = None) -> tuple
 
     Args:
         layers: DeltaNet layers to look at; None for all.
+    Raises:
+        InputError: nothing of the mixers was recorded, there is no such layer, or there is one token.
     """
     if layers is None:
+        if not any(".mixer." in name for name in trace):
+            raise InputError('The trace holds nothing of the mixers; trace again and record "layers.*.mixer.*".')
         layers = [n for n, kind in enumerate(layer_kinds(trace)) if kind == LINEAR]
     if not layers or len(trace.tokens) < 2:
         raise InputError("There is nobody to read from; trace at least two tokens of a model with a DeltaNet layer.")

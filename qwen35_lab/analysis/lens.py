@@ -14,7 +14,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..model import TextModel
+from ..qwen import Qwen
 from ..trace import Trace
+from .recorded import counted
 from .residual import residual_stream
 
 BLOCK = 2**26  # logits formed at a time: 256 MB in float32
@@ -36,18 +38,27 @@ class Lens:
 
 
 @torch.inference_mode()
-def logit_lens(model: TextModel, trace: Trace, k: int = 5) -> Lens:
+def logit_lens(model: TextModel | Qwen, trace: Trace, k: int = 5) -> Lens:
     """Apply the final norm and the head to the residual stream after every layer.
 
     Args:
-        trace: of this model; needs `layers.*.input` and `layers.*.output`.
+        trace: of this model; needs `layers.*.input` and `layers.*.output` of all of its layers.
         k: how many tokens to keep.
+    Raises:
+        InputError: the stream was not recorded whole, or is another model's.
     """
+    model = model.model if isinstance(model, Qwen) else model
+    k = counted(k, "k", 1)
     vocabulary, width = model.embed_tokens.weight.shape
     stream = residual_stream(trace)
     if stream.shape[-1] != width:
         raise InputError(
             f"The trace has {stream.shape[-1]} features and the model {width}; pass the model that was traced."
+        )
+    if len(stream) != len(model.layers) + 1:
+        raise InputError(
+            f"The trace holds the stream after {len(stream) - 1} of {len(model.layers)} layers, and what the model "
+            'says is read after the last; record "layers.*.input" and "layers.*.output" of this model.'
         )
     stream = stream.to(model.embed_tokens.weight)  # device and dtype
     pieces = [_read(model, part, k) for part in stream.split(max(1, BLOCK // vocabulary), dim=1)]

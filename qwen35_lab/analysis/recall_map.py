@@ -23,6 +23,7 @@ from ..qwen import Qwen
 from ..recall import KEYS, TEST, TRAINED, VALUES, VOCABULARY, Difficulty, score
 from ..recall.score import TEXTS_AT_ONCE
 from ..recall.task import ASK, FIRST_KEY, FIRST_VALUE, IDS, POINT
+from .recorded import counted
 
 MOST_SEEDS = 2**16
 
@@ -150,9 +151,9 @@ def _right(qwen: Qwen, ids: Tensor, answers: Tensor) -> Tensor:
 
 
 def _axis(name: str, numbers: Sequence[int]) -> int:
-    if not numbers or min(numbers) < 1:
+    if not numbers:
         raise InputError(f"{name} is {tuple(numbers)}; pass whole numbers from 1 on.")
-    return len(numbers)
+    return len([counted(number, name, 1) for number in numbers])
 
 
 def _require_vocabulary(qwen: Qwen) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import FULL, LINEAR
 from ..errors import InputError
 from ..trace import Trace
+from .recorded import mixer_kind
 
 TAPS = ("layers.*.input", "layers.*.mixer.out", "layers.*.ffn.out", "layers.*.output")  # what to record for this
 
@@ -43,12 +43,9 @@ def layer_kinds(trace: Trace) -> list[str]:
     """The kind of every layer, from the names of what it left in the trace."""
     found = []
     while f"layers.{len(found)}.mixer.out" in trace.tensors:
-        n = len(found)
-        linear = any(f"layers.{n}.mixer.{name}" in trace.tensors for name in ("beta", "decay", "read", "z"))
-        full = any(f"layers.{n}.mixer.{name}" in trace.tensors for name in ("gate", "weights", "scores"))
-        if linear == full:
-            raise InputError(f'The trace does not tell what kind layer {n} is; record "layers.*.mixer.*".')
-        found.append(LINEAR if linear else FULL)
+        if (kind := mixer_kind(trace, len(found))) is None:
+            raise InputError(f'The trace does not tell what kind layer {len(found)} is; record "layers.*.mixer.*".')
+        found.append(kind)
     return found
 
 

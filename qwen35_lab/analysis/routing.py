@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..trace import Trace
-from .recorded import values
+from .recorded import layer_of, values
 
 Label = TypeVar("Label", bound=Hashable)
 
@@ -150,8 +150,9 @@ def routing_of(trace: Trace, layer: int) -> Routing:
     """Everything above for a layer of a trace.
 
     Raises:
-        InputError: the routing was not recorded, or the layer has no experts.
+        InputError: the routing was not recorded, there is no such layer, or it has no experts.
     """
+    layer = layer_of(trace, layer, "ffn.*")
     prefix = f"layers.{layer}.ffn"
     if f"{prefix}.out" in trace.tensors and f"{prefix}.router_logits" not in trace.tensors:
         raise InputError(

@@ -38,8 +38,15 @@ def state_geometry(S: Tensor, before: Tensor | None = None) -> StateGeometry:
     Args:
         S: [token, head, K, V].
         before: the memory before the first token [head, K, V]; None for an empty one.
+    Raises:
+        InputError: shapes that do not fit, or a memory that is not finite.
     """
     S = _states(S)
+    if not bool(S.isfinite().all()):
+        token = int((~S.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise InputError(
+            f"The memory after token {token} holds NaN or infinity, and has no geometry; cut it off there."
+        )
     sigma = torch.linalg.svdvals(S)
     share = sigma / sigma.sum(-1, keepdim=True)  # 0/0 for an empty memory
     rank = torch.special.entr(share).sum(-1).exp()
@@ -51,8 +58,9 @@ def state_geometry(S: Tensor, before: Tensor | None = None) -> StateGeometry:
     )
 
 
-def half_life(g: Tensor) -> Tensor:
+def half_life(g: Tensor | float) -> Tensor:
     """ln 2 / −g: the tokens after which half of a memory is left at this log decay; inf at g = 0 (and above)."""
+    g = torch.as_tensor(g)
     return torch.where(g >= 0, torch.inf, math.log(2) / -g)
 
 
@@ -153,6 +161,10 @@ def _states(S: Tensor) -> Tensor:
 
 def _previous(S: Tensor, before: Tensor | None) -> Tensor:
     """The memory before each token."""
+    if before is not None and before.shape != S.shape[1:]:
+        raise InputError(
+            f"The memory before has shape {list(before.shape)}; pass [head, key, value], {list(S.shape[1:])}."
+        )
     first = torch.zeros_like(S[:1]) if before is None else before.to(S)[None]
     return torch.cat((first, S[:-1]))
 

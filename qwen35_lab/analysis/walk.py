@@ -1,7 +1,7 @@
 """A forward pass as a list of stops, one per value, in the order in which the pass made them.
 
 Each stop knows its equation, its meaning, the line of our source that makes the value, and the values it is made from.
-`divergence` says at which of them, and at which token, two passes over the same tokens part.
+`divergence` says at which of them, and at which token, two passes part.
 """
 
 import ast
@@ -15,12 +15,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..errors import InputError
 from ..model import TextModel, delta_rule, taps
 from ..trace import Trace
-from .compare import diff
+from .compare import pair
 from .equations import EQUATIONS, STREAM, Equation
 
 PARTS = {"mixer": "mixer", "ffn": "feed-forward"}  # of a layer, as the tree calls them
@@ -184,30 +185,49 @@ def token_axis(axes: Sequence[str]) -> int:
 
 
 def token_gaps(a: Trace, b: Trace) -> dict[str, Tensor]:
-    """How far two passes are apart at every token of every value: name -> [token].
+    """How far two passes are apart at every token that they begin with alike: name -> [token].
 
     max |a − b| over what belongs to the token, as a share of max |b| over all tokens; the largest is `diff`'s ratio.
-    NaN in one place is NaN at its token only.
+    NaN in one place is NaN at its token only. A value of another shape is infinitely far.
 
     Raises:
-        InputError: the traces are of different tokens, or have no value in common.
+        InputError: the traces begin with different tokens, or have no value in common.
     """
-    gaps = {}
-    for found in diff(a, b):
-        ours, theirs = (trace[found.name].detach().double().cpu() for trace in (a, b))
+    gaps, found = {}, pair(a, b)
+    for name, both in found.values.items():
+        if name in found.shapes:
+            gaps[name] = torch.full((found.tokens,), torch.inf, dtype=torch.float64)
+            continue
+        ours, theirs = (value.detach().double().cpu() for value in both)
         difference = (ours - theirs).masked_fill((ours == theirs) & ours.isinf(), 0).abs()
-        rows = difference.movedim(token_axis(a.axes[found.name]), 0).flatten(1)
-        gaps[found.name] = rows.amax(1) / (float(theirs.nan_to_num(0, 0, 0).abs().max()) or 1)
+        rows = difference.movedim(token_axis(a.axes[name]), 0).flatten(1)
+        gaps[name] = rows.amax(1) / (float(theirs.nan_to_num(0, 0, 0).abs().max()) or 1)
     return gaps
 
 
-def divergence(a: Trace, b: Trace, above: float = 1e-5) -> tuple[str, int] | None:
+class Divergence(tuple[str, int]):
+    """(name, token): the earliest value that differs, and the earliest token there. Prints itself as a sentence."""
+
+    note: str  # where the texts part, if they do; see `compare.Differences`
+
+    def __new__(cls, name: str, token: int, note: str = "") -> "Divergence":
+        found = super().__new__(cls, (name, token))
+        found.note = note
+        return found
+
+    def __repr__(self) -> str:
+        return f"{self[0]} differs first, at token {self[1]}. {self.note}".rstrip()
+
+
+def divergence(a: Trace, b: Trace, above: float = 1e-5) -> Divergence | None:
     """The earliest value of `a` that differs from `b` by more than rounding, and the earliest token there, or None.
+
+    Of different texts the tokens before the first different one are compared.
 
     Args:
         above: what counts as rounding, as a share of the value's largest entry.
     Raises:
-        InputError: the traces are of different tokens, or have no value in common.
+        InputError: the traces begin with different tokens, or have no value in common.
     """
     apart = {name: ~(gaps <= above) for name, gaps in token_gaps(a, b).items()}  # NaN is no rounding
     first = {name: int(where.nonzero()[0]) for name, where in apart.items() if where.any()}
@@ -218,4 +238,4 @@ def divergence(a: Trace, b: Trace, above: float = 1e-5) -> tuple[str, int] | Non
     if operation in RECURRENT:  # these are made in turns, token by token
         turns = [f"{owner}.{turn}" for turn in RECURRENT if f"{owner}.{turn}" in first]
         name = min(turns, key=lambda turn: first[turn])
-    return name, first[name]
+    return Divergence(name, first[name], pair(a, b).note)

@@ -41,6 +41,18 @@ def chunk_inputs(seed: int = 0) -> list[tuple]:
     ]  # fmt: skip
 
 
+def simple_chunks(seed: int = 2) -> dict[str, tuple]:
+    """Inputs where part of the algorithm drops out."""
+    q, k, v, g, beta, _, S = chunk_inputs(seed)[0]
+    return {
+        "where one chunk holds all": (q, k, v, g, beta, len(v), S),
+        "in chunks of one token": (q, k, v, g, beta, 1, S),
+        "where nothing fades (g = 0)": (q, k, v, 0 * g, beta, 4, S),
+        "where all is written (β = 1)": (q, k, v, g, 1 + 0 * beta, 4, S),
+        "where the memory was empty (S = 0)": (q, k, v, g, beta, 4, 0 * S),
+    }
+
+
 def strong_decay() -> tuple:
     """e^g is small, but e^(c_i − c_j) above the diagonal overflows, and so does a division by e^c."""
     q, k, v, _, beta, _, S = chunk_inputs(seed=1)[0]
@@ -177,6 +189,17 @@ CHUNK_MISTAKES = (
         ChunkForm(solve=lambda L, x: x + L @ x),
     ),
     Mistake(
+        "Nothing is erased: U is not β V alone, but what (I + L) U = β (V − e^c K S) gives.",
+        ChunkForm(solve=lambda L, x: x, wanted=lambda k, v, beta, c, S: beta[:, None] * v),
+    ),
+    Mistake(
+        "β is missing twice: in L, L_ij = β_i k_i·k_j e^(c_i − c_j), and on the right-hand side, β (V − e^c K S).",
+        ChunkForm(
+            lower=lambda k, beta, D: (k @ k.T * D).tril(-1),
+            wanted=lambda k, v, beta, c, S: v - c.exp()[:, None] * k @ S,
+        ),
+    ),
+    Mistake(
         "β is missing in L: L_ij = β_i k_i·k_j e^(c_i − c_j).",
         ChunkForm(lower=lambda k, beta, D: (k @ k.T * D).tril(-1)),
     ),
@@ -207,6 +230,10 @@ CHUNK_MISTAKES = (
     Mistake(
         "The scores are applied to V; what was written are the corrections U.",
         ChunkForm(read=lambda q, c, S, A, U, v: c.exp()[:, None] * q @ S + A @ v),
+    ),
+    Mistake(
+        "S never changes: after each chunk it becomes e^(c_C) S + (e^(c_C − c) K)ᵀ U, which is also what is returned.",
+        ChunkForm(hand_over=lambda S, k, c, U: S),
     ),
     Mistake(
         "The state is handed over without decay: the old S fades by e^c_C, and what token j wrote by e^(c_C − c_j).",
@@ -256,10 +283,14 @@ CHUNK_MISTAKES = (
 def check_chunked(answer: Any, given: Any) -> tuple[bool, str]:
     arguments = "(q, k, v, g, beta, chunk_size, S)"
     options: dict[str, Any] = {"arguments": arguments, "returns": "(o, S)", "any_dtype": True}
-    right, message = grade_function(answer, chunked_delta_rule, chunk_inputs(), CHUNK_MISTAKES, **options)
+    right, message = grade_function(
+        answer, chunked_delta_rule, chunk_inputs(), CHUNK_MISTAKES, **options, simple=simple_chunks()
+    )
     if right and not grade_function(answer, chunked_delta_rule, [strong_decay()], (), **options)[0]:
         return False, (
             "Right for gentle decay, but with g = −20 numbers overflow: never divide by e^c, and mask c_i − c_j with "
             "−∞ above the diagonal before `exp()`; a product with 0 after it is ∞ · 0 = NaN."
         )
+    if right:
+        message += " (Only the numbers are checked: a loop over tokens would pass too.)"
     return right, message

@@ -27,13 +27,25 @@ def gated_delta_step(S: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, g
 def step_inputs(seed: int = 0) -> list[tuple[Tensor, ...]]:
     """A square state first, where a transposed one still runs; then others, and the ends of β and g."""
     draw = torch.Generator().manual_seed(seed)
-
-    def one(K: int, V: int, beta: float, g: float) -> tuple[Tensor, ...]:
-        S, q, k, v = (torch.randn(shape, generator=draw) for shape in ((K, V), (K,), (K,), (V,)))
-        return S, l2_norm(q) * K**-0.5, l2_norm(k), v, torch.tensor(beta), torch.tensor(g)
-
     sizes = [(5, 5, 0.7, -0.4), (4, 6, 0.3, -1.1), (6, 3, 0.9, -0.05), (4, 4, 1.0, 0.0), (3, 5, 0.0, -0.5)]
-    return [one(*size) for size in sizes]
+    return [_step_input(draw, *size) for size in sizes]
+
+
+def simple_steps(seed: int = 1) -> dict[str, tuple[Tensor, ...]]:
+    """Steps where part of the equation drops out."""
+    draw = torch.Generator().manual_seed(seed)
+    empty = _step_input(draw, 4, 6, 0.6, -0.7)
+    return {
+        "where nothing fades (g = 0)": _step_input(draw, 5, 5, 0.6, 0.0),
+        "where all is written (β = 1)": _step_input(draw, 5, 5, 1.0, -0.7),
+        "where nothing is written (β = 0)": _step_input(draw, 5, 5, 0.0, -0.7),
+        "where the memory was empty (S = 0)": (0 * empty[0], *empty[1:]),
+    }
+
+
+def _step_input(draw: torch.Generator, K: int, V: int, beta: float, g: float) -> tuple[Tensor, ...]:
+    S, q, k, v = (torch.randn(shape, generator=draw) for shape in ((K, V), (K,), (K,), (V,)))
+    return S, l2_norm(q) * K**-0.5, l2_norm(k), v, torch.tensor(beta), torch.tensor(g)
 
 
 Step = Callable[..., tuple[Tensor, Tensor]]
@@ -72,6 +84,12 @@ def _error_first(S: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Te
 
 def _decay_last(S: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     S = g.exp() * (S + torch.outer(k, beta * (v - S.T @ k)))
+    return S, S.T @ q
+
+
+def _erase_with_query(S: Tensor, q: Tensor, k: Tensor, v: Tensor, beta: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    S = g.exp() * S
+    S = S + torch.outer(k, beta * (v - S.T @ q))
     return S, S.T @ q
 
 
@@ -137,6 +155,18 @@ STEP_MISTAKES = (
         _writing(lambda beta, v, stored: v),
     ),
     Mistake(
+        "Decay and β are both missing: multiply S by e^g first, and write only the share β of the correction.",
+        lambda S, q, k, v, beta, g: gated_delta_step(S, q, k, v, 1 + 0 * beta, 0 * g),
+    ),
+    Mistake(
+        "β goes through a sigmoid once more; it comes between 0 and 1 already.",
+        _writing(lambda beta, v, stored: beta.sigmoid() * (v - stored)),
+    ),
+    Mistake(
+        "You erase what the query finds; what is replaced is what stands under the key, `S.T @ k`.",
+        _erase_with_query,
+    ),
+    Mistake(
         "What was stored is added once more, not taken out: the correction is v minus Sᵀk.",
         _writing(lambda beta, v, stored: beta * (v + stored)),
     ),
@@ -146,6 +176,10 @@ STEP_MISTAKES = (
     ),
     Mistake("g is a logarithm: the state is multiplied by e^g, not by g.", _fading(lambda g: g)),
     Mistake("e^−g makes the memory grow: g is negative already, the factor is e^g.", _fading(lambda g: (-g).exp())),
+    Mistake("1 + g is close to e^g only for a small g: multiply S by `g.exp()`.", _fading(lambda g: 1 + g)),
+    Mistake("1 − g makes the memory grow, as g is negative: multiply S by `g.exp()`.", _fading(lambda g: 1 - g)),
+    Mistake("2^g is another base: g is a natural logarithm, multiply S by `g.exp()`.", _fading(lambda g: 2**g)),
+    Mistake("The state fades twice; multiply it by e^g once.", _fading(lambda g: (2 * g).exp())),
     Mistake("The decay is missing: multiply S by e^g before anything else.", _fading(lambda g: 1)),
     Mistake(
         "The state is right, but you read it before the write: a token sees its own value, o = Sᵀq with the new S.",
@@ -173,8 +207,9 @@ STEP_MISTAKES = (
 def check_step(answer: Any, given: Any) -> tuple[bool, str]:
     arguments = "(S, q, k, v, beta, g)"
     return grade_function(
-        answer, gated_delta_step, step_inputs(), STEP_MISTAKES, arguments=arguments, returns="(S, o)", any_dtype=True
-    )
+        answer, gated_delta_step, step_inputs(), STEP_MISTAKES, arguments=arguments, returns="(S, o)", any_dtype=True,
+        simple=simple_steps(),
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------ 03.2  orthogonal_keys(n, size)
@@ -221,8 +256,9 @@ def _why(keys: Tensor) -> str:
             f"writing under key {j} moves what key {i} returns by that share of the correction."
         )
     i = int((products.diagonal() - 1).abs().argmax())
+    subject = f"the keys are orthogonal, but key {i}" if len(keys) > 1 else "the key"
     return (
-        f"the keys are orthogonal, but key {i} has length {float(keys[i].norm()):.3g}, and reading back multiplies "
+        f"{subject} has length {float(keys[i].norm()):.3g}, and reading back multiplies "
         f"what was written by the length squared, {float(products[i, i]):.3g}; divide each key by its length."
     )
 

@@ -84,6 +84,14 @@ HALF_LIFE_MISTAKES = (
         _from_rate(lambda A_log, dt_bias, a: A_log.exp() * (F.softplus(a) + dt_bias)),
     ),
     Mistake(
+        "softplus goes round too much: e^A_log stands outside it, e^A_log softplus(a + dt_bias).",
+        _from_rate(lambda A_log, dt_bias, a: F.softplus(A_log.exp() * (a + dt_bias))),
+    ),
+    Mistake(
+        "dt_bias is added, not subtracted: softplus(a + dt_bias).",
+        _from_rate(lambda A_log, dt_bias, a: A_log.exp() * F.softplus(a - dt_bias)),
+    ),
+    Mistake(
         "dt_bias is missing: softplus(a + dt_bias).",
         _from_rate(lambda A_log, dt_bias, a: A_log.exp() * F.softplus(a)),
     ),

@@ -50,6 +50,10 @@ def _mean(x: Tensor) -> Tensor:
     return x.square().mean(-1, keepdim=True)
 
 
+def _by_deviation(correction: int, root: Callable[[Tensor, float], Tensor]) -> Callable[..., Tensor]:
+    return lambda x, w, eps: _over(x, root(x.var(-1, keepdim=True, correction=correction), eps), w)
+
+
 def _layer_norm(x: Tensor, w: Tensor, eps: float) -> Tensor:
     return rms_normalise(x - x.mean(-1, keepdim=True), eps) * (1 + w)
 
@@ -80,6 +84,24 @@ NORM_MISTAKES = (
         "You sum the squares; take their mean, or the result shrinks with the width. (The sum is the L2 norm, which "
         "DeltaNet uses for q and k.)",
         lambda x, w, eps: _over(x, (x.square().sum(-1, keepdim=True) + eps).sqrt(), w),
+    ),
+    Mistake(
+        "That is the length of x, the root of the sum of its squares; here it is the root of their mean, or the result "
+        "shrinks with the width. (Length one is what DeltaNet gives q and k.)",
+        lambda x, w, eps: _over(x, x.norm(dim=-1, keepdim=True).clamp(min=1e-12), w),
+    ),
+    *(
+        Mistake(
+            "That is the standard deviation, which is measured from the mean of x; RMSNorm takes the squares of x "
+            "itself, sqrt(mean(x²) + eps).",
+            _by_deviation(correction, root),
+        )
+        for correction in (0, 1)
+        for root in (
+            lambda var, eps: var.sqrt(),
+            lambda var, eps: var.sqrt() + eps,
+            lambda var, eps: (var + eps).sqrt(),
+        )
     ),
     Mistake(
         "The root is missing: divide by sqrt(mean(x²) + eps), not by mean(x²) + eps.",
@@ -166,6 +188,8 @@ def check_kv_layers(answer: Any, given: Any) -> tuple[bool, str]:
         result, problem = attempt(answer, (list(kinds),), "(layer_types)")
         if problem:
             return False, problem
+        if not isinstance(result, Sequence | set | int):
+            return False, f"It returns a {type(result).__name__}; return a list, such as [3, 7]."
         results.append(list(result) if isinstance(result, tuple | set | range) else result)
     # a list of booleans equals a list of ones and zeros in Python: compare how it is written too
     if all(repr(r) == repr(kv_layers(kinds)) for r, kinds in zip(results, asked, strict=True)):

@@ -5,6 +5,7 @@ parameters finds nothing. Each is one that people have really made.
 """
 
 import copy
+import difflib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from ..errors import InputError
 from ..model.deltanet import CausalConv
 from ..model.mlp import SwiGLU
 from ..model.norm import GatedRMSNorm, RMSNorm, rms_normalise, wide
+from ..model.taps import Tap
 from ..qwen import Qwen
 
 
@@ -101,7 +103,9 @@ def check_planted(answer: object, given: object) -> tuple[bool, str]:
     if name == truth:
         return True, f"`{truth}` it is: {bug.story}."
     if name not in modules or not name:
-        return False, f"The model has no module {answer!r}; `given.model.named_modules()` lists the names."
+        return False, _no_module(answer, name, given)
+    if isinstance(modules[name], Tap):
+        return False, f"`{name}` is a value. Which module makes it? `print(broken.model)` shows the modules of a layer."
     if truth.startswith(f"{name}."):
         return False, f"The mistake is inside `{name}`: name the part of it that is wrong."
     if name.startswith(f"{truth}."):
@@ -115,6 +119,15 @@ def check_planted(answer: object, given: object) -> tuple[bool, str]:
     if here < there:
         return False, f"Up to `{name}` and in it, both models still agree; the mistake comes later."
     return False, f"`{name}` works as it should: what it is given is wrong already. The mistake comes earlier."
+
+
+def _no_module(answer: str, name: str, broken: Qwen) -> str:
+    if name in dict(broken.model.named_parameters()):
+        return f"`{name}` is a weight, and both models share their weights; name the module whose code is wrong."
+    modules = [each for each, module in broken.model.named_modules() if each and not isinstance(module, Tap)]
+    near = difflib.get_close_matches(name, modules, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else 'a name looks like "layers.0.mixer.out_proj".'
+    return f"The model has no module {answer!r}; {hint} `print(broken.model)` shows them all."
 
 
 def _place(name: str) -> tuple[int, int]:

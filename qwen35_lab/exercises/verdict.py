@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +62,7 @@ class Mistake:
 
 
 Result = tuple[Tensor, ...]
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,10 @@ class Names:
     @property
     def first(self) -> str:
         return self.arguments.strip("()").split(",")[0]
+
+    @property
+    def results(self) -> list[str]:
+        return self.returns.strip("()").split(", ")
 
 
 def _parts(result: Any) -> Result:
@@ -88,6 +94,7 @@ def grade_function(
     arguments: str,
     returns: str = "",
     any_dtype: bool = False,
+    simple: Mapping[str, tuple] | None = None,
 ) -> tuple[bool, str]:
     """Compare a function of tensors with the oracle.
 
@@ -96,6 +103,8 @@ def grade_function(
         arguments: how it is called, for the message: "(x, w, eps)".
         returns: what it returns, where that is several tensors: "(S, o)".
         any_dtype: a result in another precision than the oracle's is right too.
+        simple: inputs where part of the equation drops out, by what is special about them, "where g = 0". A mistake
+            that is not known is told on which of them the answer is still right.
     """
     names = Names(arguments, returns)
     if not callable(answer):
@@ -106,7 +115,10 @@ def grade_function(
         for mistake in mistakes:
             if all(agree(given[n], _parts(mistake.function(*inputs[n]))) for n in full):
                 return False, mistake.diagnosis
-        return False, problem or _nearest(given, right, full, inputs, names)
+        if problem:
+            return False, problem
+        still = [words for words, args in (simple or {}).items() if _is_right(answer, oracle, args, names, any_dtype)]
+        return False, _nearest(given, right, full, inputs, names) + _clue(given, right, full, names, simple, still)
     if problem:
         return False, problem
     for n in range(len(inputs)):
@@ -153,6 +165,14 @@ def _try(
     return parts, problem
 
 
+def _is_right(
+    answer: Callable[..., Any], oracle: Callable[..., Any], args: tuple, names: Names, any_dtype: bool
+) -> bool:
+    expected = _parts(oracle(*args))
+    result, _ = _try(answer, args, expected, names, any_dtype)
+    return result is not None and agree(result, expected)
+
+
 def _same(a: Any, b: Any) -> bool:
     return torch.equal(a, b) if isinstance(a, Tensor) else a == b
 
@@ -161,8 +181,11 @@ def attempt(answer: Callable[..., Any], args: tuple, arguments: str) -> tuple[An
     """Call a learner's function. Returns what it gives, and a message if it cannot be used."""
     try:
         inspect.signature(answer).bind(*args)
-    except TypeError as error:
-        return None, f"It is called with {arguments}, but {error}."
+    except TypeError:
+        count = len(args)
+        plural = "argument" if count == 1 else "arguments"
+        takes = inspect.signature(answer)
+        return None, f"Your function must take {NUMBERS[count]} {plural}, {arguments}; so far it takes {takes}."
     except ValueError:  # a built-in without a signature
         pass
     try:
@@ -171,10 +194,20 @@ def attempt(answer: Callable[..., Any], args: tuple, arguments: str) -> tuple[An
         return None, "Not written yet: fill in the stub and run this cell again."
     except Exception as error:
         line = traceback.extract_tb(error.__traceback__)[-1].line
-        return None, f"It raises {type(error).__name__}: {error}" + (f", at `{line}`." if line else ".")
+        where = f", at `{line}`." if line else "."
+        return None, f"It raises {type(error).__name__}: {error}{where}{_lost_axis(error)}"
     if result is None or result is ...:
         return None, "It returns nothing yet: end the function with `return` and the result."
     return result, ""
+
+
+def _lost_axis(error: Exception) -> str:
+    """A hint, where sizes do not fit in a function that reduces an axis."""
+    called = {name for frame, _ in traceback.walk_tb(error.__traceback__) for name in frame.f_code.co_names}
+    reduces = {"mean", "sum", "norm", "std", "var"} & called
+    if not (reduces and "must match the size" in str(error)):
+        return ""
+    return f" Did `{min(reduces)}` lose the axis that it runs over? With `keepdim=True` it keeps it, with length one."
 
 
 def _kind_problem(result: Any, expected: Result, names: Names) -> str:
@@ -192,7 +225,7 @@ def _shape_problem(result: Result, expected: Result, x: Tensor, names: Names) ->
         if shapes[::-1] == wanted:
             return f"The results come in the wrong order; return {names.returns}."
         n = next(n for n, shape in enumerate(shapes) if shape != wanted[n])
-        what = names.returns.strip("()").split(", ")[n] + " of " if names.returns else ""
+        what = names.results[n] + " of " if names.returns else ""
         lost = "; did a sum or mean lose its axis (keepdim=True)?" if len(shapes[n]) < len(wanted[n]) else "."
         return f"For {names.first} of shape {list(x.shape)} it returns {what}shape {shapes[n]}, not {wanted[n]}" + lost
     for part, right in zip(result, expected, strict=True):
@@ -229,10 +262,34 @@ def _nearest(given: list[Result], right: list[Result], full: list[int], inputs: 
         return max(gap(a.nan_to_num(torch.inf), b) for a, b in zip(given[n], right[n], strict=True))
 
     n = max(full, key=off)
+    shape = f"for {names.first} of shape {list(inputs[n][0].shape)}"
+    if not all(part.isfinite().all() for part in given[n]):
+        return f"Not yet: {shape} the result holds NaN or infinity. Is something divided by 0, or too large for `exp`?"
     return (
-        f"Not yet, and not a mistake this checker knows. For {names.first} of shape {list(inputs[n][0].shape)} the "
-        f"largest difference is {off(n):.2g} of the largest value; compare yours with the equation, symbol by symbol."
+        f"Not yet, and not a mistake this checker knows: {shape} it is off by up to {_times(off(n))} largest right "
+        "value. Compare yours with the equation, symbol by symbol."
     )
+
+
+def _times(share: float) -> str:
+    """Two digits, without an exponent: `1.2 times the`, `7,100 times the`, `13% of the`."""
+    if share < 1:
+        return f"{share:.2g} of the" if share < 0.01 else f"{share:.0%} of the"
+    digits = max(0, 1 - math.floor(math.log10(share)))
+    return f"{round(share, 1 - math.floor(math.log10(share))):,.{digits}f} times the"
+
+
+def _clue(
+    given: list[Result], right: list[Result], full: list[int], names: Names, simple: Mapping | None, still: list[str]
+) -> str:
+    """Which of several results is wrong, and where the answer is right all the same."""
+    pairs = [list(zip(given[n], right[n], strict=True)) for n in full]
+    wrong = [any(not close(*row[part]) for row in pairs) for part in range(len(pairs[0]))]
+    said = [f"{name} is {'wrong' if bad else 'right'}" for name, bad in zip(names.results, wrong, strict=False)]
+    clue = f" {', '.join(said)}." if names.returns else ""
+    if simple:
+        clue += f" It is right {', '.join(still)}." if still else f" It is right neither {', nor '.join(simple)}."
+    return clue
 
 
 def _name(x: Tensor) -> str:

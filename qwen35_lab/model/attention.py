@@ -86,7 +86,8 @@ class GatedAttention(nn.Module):
         weights = wide(scores).softmax(-1).to(q.dtype)
         if mask is not None:
             weights = weights.masked_fill(~mask, 0)  # a padding token that sees nobody: 0, not 0/0
-        return self.weights(weights) @ v
+        weights = self.weights(weights)
+        return (weights if mask is None else weights.masked_fill(~mask, 0)) @ v  # nor does an edit of the weights
 
 
 def attention_mask_for(real: Tensor | None, new: int, past: int, device: torch.device) -> Tensor | None:

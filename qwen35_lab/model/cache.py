@@ -81,6 +81,7 @@ class Cache:
     def __init__(self, config: TextConfig):
         self.config = config
         self.length = 0
+        self.prompt: Tensor | int | None = None  # its real tokens (per row), said by who reads a prompt in pieces
         self.layers: list[AttentionMemory | DeltaNetMemory] = [
             DeltaNetMemory() if kind == LINEAR else AttentionMemory() for kind in config.layer_types
         ]

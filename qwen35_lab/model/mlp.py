@@ -8,14 +8,17 @@ from torch.nn import functional as F
 
 from .taps import Tap
 
+ADDED = "what the feed-forward adds to the residual stream"
+
 
 class SwiGLU(nn.Module):
-    def __init__(self, hidden_size: int, intermediate_size: int):
+    def __init__(self, hidden_size: int, intermediate_size: int, meaning: str = ADDED):
+        """`meaning` is what the result is, for the table of taps."""
         super().__init__()
         self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
         self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
         self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
-        self.out = Tap("batch token feature", "what the feed-forward adds to the residual stream", feature=hidden_size)
+        self.out = Tap("batch token feature", meaning, feature=hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [batch, token, hidden] -> [batch, token, hidden]"""

@@ -10,7 +10,9 @@ Reference: Shazeer et al. 2017 (arXiv 1701.06538); `Qwen3_5MoeSparseMoeBlock` in
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from threading import get_ident
 
 import torch
 from torch import Tensor, nn
@@ -29,17 +31,21 @@ class Routing:
     top_k: int  # experts per token
     dtype: torch.dtype = torch.float32  # of the product router · x; in bfloat16 near-ties pick other experts
     stand_ins: Mapping[int, int] = field(default_factory=dict)  # expert -> the one that answers in its place
+    masked: frozenset[int] = frozenset()  # experts that cannot be chosen; whoever turns the router sees to that
 
 
 class SparseMoE(nn.Module):
     def __init__(self, config: TextConfig):
         super().__init__()
         H, E, width = config.hidden_size, config.num_experts, config.moe_intermediate_size
-        self.routing = Routing(config.num_experts_per_tok)
+        self.configured = Routing(config.num_experts_per_tok)
+        self.turned: dict[int, Routing] = {}  # by thread: how it has turned this router
         self.router = nn.Linear(H, E, bias=False)
         self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * width, H))
         self.down_proj = nn.Parameter(torch.empty(E, H, width))
-        self.shared_expert = SwiGLU(H, config.shared_expert_intermediate_size)
+        self.shared_expert = SwiGLU(
+            H, config.shared_expert_intermediate_size, "what the shared expert answers, before its gate"
+        )
         self.shared_gate_proj = nn.Linear(H, 1, bias=False)
         k = config.num_experts_per_tok
         self.router_logits = Tap(
@@ -67,8 +73,25 @@ class SparseMoE(nn.Module):
         return self.out(routed + shared_gate * self.shared_expert(x))
 
     @property
+    def routing(self) -> Routing:
+        """In this thread."""
+        return self.turned.get(get_ident(), self.configured)
+
+    @property
     def top_k(self) -> int:
         return self.routing.top_k
+
+    def turn(self, stack: ExitStack, routing: Routing) -> None:
+        """Route so, in this thread, until `stack` closes."""
+        thread = get_ident()
+        before = self.turned.get(thread, self.configured)
+        stack.callback(self._turn_back, thread, before)
+        self.turned[thread] = routing
+
+    def _turn_back(self, thread: int, before: Routing) -> None:
+        self.turned[thread] = before
+        if before is self.configured:
+            del self.turned[thread]
 
     def route(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The chosen experts and their weights, each [batch, token, top_k]."""

@@ -11,6 +11,8 @@ per token with a token axis of length one, so that a hook which replaces the val
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from threading import get_ident
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +46,11 @@ class Tap(nn.Module):
 
     @property
     def wanted(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._forward_hooks or self._forward_pre_hooks)
+        """Whether anybody listens, in this thread."""
+        if not self._forward_hooks and not self._forward_pre_hooks:
+            return False
+        hooks = (*self._forward_hooks.values(), *self._forward_pre_hooks.values())
+        return any(getattr(hook, "here", True) for hook in hooks)
 
     @property
     def recurrent(self) -> bool:
@@ -67,26 +72,40 @@ class Tap(nn.Module):
         return " ".join(f"{axis}={self.sizes[axis]}" if axis in self.sizes else axis for axis in self.axes)
 
 
-def listen(stack: ExitStack, module: nn.Module, hook: Callable, *, before: bool = False) -> None:
-    """Register a forward hook that is gone when `stack` closes, also if Ctrl-C comes in between the two.
+class Hook:
+    """What a listener does, in the thread that began to listen: what runs in other threads passes by unheard."""
+
+    def __init__(self, act: Callable):
+        self.act, self.thread = act, get_ident()
+
+    @property
+    def here(self) -> bool:
+        return self.thread == get_ident()
+
+    def __call__(self, *given: Any) -> Any:
+        return self.act(*given) if self.here else None
+
+
+def listen(stack: ExitStack, module: nn.Module, act: Callable, *, before: bool = False) -> None:
+    """Register a forward hook for this thread that is gone when `stack` closes.
 
     Args:
+        act: as PyTorch's forward hooks: (module, inputs, value) -> another value or None.
         before: a hook on what goes into the module, with keyword arguments, instead of on what comes out.
     """
+    hook = Hook(act)
     hooks = module._forward_pre_hooks if before else module._forward_hooks
-    handles: list = []
 
-    def remove() -> None:
-        for handle in handles:
-            handle.remove()
-        for key in [key for key, found in hooks.items() if found is hook]:  # registered, but interrupted before append
+    def remove() -> None:  # found by the hook itself: an interrupt may have come before PyTorch told its number
+        for key in [key for key, found in tuple(hooks.items()) if found is hook]:
             del hooks[key]
+            module._forward_pre_hooks_with_kwargs.pop(key, None)
 
     stack.callback(remove)
     if before:
-        handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+        module.register_forward_pre_hook(hook, with_kwargs=True)
     else:
-        handles.append(module.register_forward_hook(hook))
+        module.register_forward_hook(hook)
 
 
 def taps(model: nn.Module) -> Iterator[tuple[str, Tap]]:

@@ -69,7 +69,7 @@ def train_recall(
             state=state,
             progress=progress,
         )
-    name = ", ".join((setup.name, f"seed {seed}", *(f"trained with {each}" for each in edits)))
-    qwen = Qwen(model, setup.config, Provenance("TINY", name, None, "float32", "cpu"))
+    name = ", ".join((setup.name, *(f"trained with {each}" for each in edits)))
+    qwen = Qwen(model, setup.config, Provenance("TINY", name, None, "float32", "cpu", seed))
     qwen.tokenizer = make_tokenizer()
     return qwen, history

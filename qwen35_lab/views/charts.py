@@ -26,7 +26,7 @@ def residual_norms(trace: Trace, token: int = -1) -> Figure:
     name = f"token {token % norms.shape[1]}, “{visible(trace.tokens[token])}”"
     growth = own[-1] / own[0] if own[0] else float("nan")
     figure = Figure(
-        caption=f"‖x‖ of {name} goes from {short(own[0])} to {short(own[-1])}, {short(growth)} times as long; "
+        caption=f"‖h‖ of {name} goes from {short(own[0])} to {short(own[-1])}, {short(growth)} times as long; "
         f"at the end all {norms.shape[1]} tokens lie between {short(low[-1])} and {short(high[-1])}. "
         "L is Gated DeltaNet, F gated attention.",
         alt=f"Line chart of the residual stream's norm. {name}: "
@@ -45,9 +45,9 @@ def residual_norms(trace: Trace, token: int = -1) -> Figure:
     )  # fmt: skip
     figure.update_xaxes(title="after layer", type="category")
     if min(low) > 0 and max(high) > 30 * min(low):
-        figure.update_yaxes(title="‖x‖ (Euclidean norm, log scale)", type="log", dtick=1)
+        figure.update_yaxes(title="‖h‖ (Euclidean norm, log scale)", type="log", dtick=1)
     else:
-        figure.update_yaxes(title="‖x‖ (Euclidean norm)", rangemode="tozero")
+        figure.update_yaxes(title="‖h‖ (Euclidean norm)", rangemode="tozero")
     return figure
 
 

@@ -11,10 +11,12 @@ from ..config import LINEAR
 from ..errors import InputError
 from ..trace import Trace
 from .deck import Axis, Curves, Deck, Dial, Heat, Strip, shrink
-from .words import short, visible
+from .words import short, signed, visible
 
 SIDE, CELLS = 64, 1_000_000  # most rows and columns of the memory that are drawn, and cells of all frames
 FOLLOWED = 4  # keys, unless others are asked for
+CANDIDATES = 32  # tokens that write most: those whose overwriting is looked for
+SAME_KEY = 0.9  # cosine from which on a later write counts as one under the same key
 NEEDED = ("state", "k", "v", "beta", "decay", "write", "erase")  # of the mixer
 
 
@@ -26,7 +28,7 @@ def state_cinema(trace: Trace, layer: int, head: int, keys: Sequence[int] | None
 
     Args:
         trace: with the mixer's k, v, beta, decay, and, asked for by name, its state, write and erase.
-        keys: tokens whose keys are followed; by default the four that write most.
+        keys: tokens whose keys are followed; by default four, `followed_keys` says which.
     Raises:
         InputError: something was not recorded (the message says what to record), or there is no such head or token.
     """
@@ -39,7 +41,7 @@ def state_cinema(trace: Trace, layer: int, head: int, keys: Sequence[int] | None
     k = k[:, head * k.shape[1] // heads]
     ledger = account(S[:, None], k[:, None], g[:, None], write[:, None], erase[:, None])
     geometry, written = state_geometry(S[:, None]), ledger.write[:, 0]
-    followed = followed_keys(keys, written)
+    followed = followed_keys(keys, S, k, v, written)
     curves = {key_name(trace.tokens, n): strength(S, k[n], v[n], n) for n in followed}
     tokens, rows = Axis("token", trace.tokens), min(SIDE, max(8, int((CELLS / T) ** 0.5)))
     kept = sum(float(curve[-1]) > 0.5 for curve in curves.values())
@@ -59,25 +61,62 @@ def state_cinema(trace: Trace, layer: int, head: int, keys: Sequence[int] | None
         notes=[_note(beta[n], g[n], written[n], ledger.erase[n, 0]) for n in range(T)],
         caption=f"Layer {layer}, head {head}: ‖S‖ grows to {short(float(norm.max()))}, of effective rank "
         f"{short(float(rank[-1]))} of {min(S.shape[-2:])} at the end. Of the {len(followed)} followed values {kept} "
-        f"{'is' if kept == 1 else 'are'} still returned by more than half after the last token.",
+        f"{'is' if kept == 1 else 'are'} still returned by more than half after the last token."
+        + _overwrite_said(S, k, v, written, trace.tokens),
         provenance=trace.provenance,
     )  # fmt: skip
 
 
-def followed_keys(keys: Sequence[int] | None, write: Tensor) -> list[int]:
-    """The tokens asked for, or those that write most, in order."""
+def followed_keys(keys: Sequence[int] | None, S: Tensor, k: Tensor, v: Tensor, write: Tensor) -> list[int]:
+    """The tokens asked for; or what was overwritten and what overwrote it, and then those that write most; in order.
+
+    Args:
+        S: [token, K, V] of one head; k [token, K], v [token, V].
+        write: [token], how much each token writes.
+    """
     if keys is None:
-        return sorted(write.topk(min(FOLLOWED, len(write))).indices.tolist())
+        pairs = [n for pair in overwrites(S, k, v, write) for n in pair]
+        return sorted(list(dict.fromkeys([*pairs, *write.argsort(descending=True).tolist()]))[:FOLLOWED])
     if not keys or not all(-len(write) <= n < len(write) for n in keys):
         raise InputError(f"The keys are {list(keys)}; pass tokens from 0 to {len(write) - 1}.")
     return [n % len(write) for n in keys]
 
 
+def overwrites(S: Tensor, k: Tensor, v: Tensor, write: Tensor) -> list[tuple[int, int]]:
+    """Pairs (token, later token): the later one writes under nearly the same key, and of all who do it takes most.
+
+    Sorted by what is taken, the share that the key no longer returns times the write; a tenth of the most counts.
+    """
+    taken: dict[tuple[int, int], float] = {}
+    for n in write.topk(min(CANDIDATES, len(write))).indices.tolist():
+        fall = -strength(S, k[n], v[n], n)[n:].diff()  # by each later token
+        fall = torch.where(k[n + 1 :] @ k[n] > SAME_KEY, fall, 0.0).nan_to_num()
+        if len(fall) and fall.max() > 0:
+            taken[n, n + 1 + int(fall.argmax())] = float(write[n] * fall.max())
+    most = max(taken.values(), default=0.0)
+    return [pair for pair in sorted(taken, key=lambda pair: -taken[pair]) if taken[pair] > most / 10]
+
+
+def _overwrite_said(S: Tensor, k: Tensor, v: Tensor, write: Tensor, tokens: Sequence[str]) -> str:
+    if not (pairs := overwrites(S, k, v, write)):
+        return ""
+    n, later = pairs[0]
+    before, after = (signed(share) for share in strength(S, k[n], v[n], n)[[later - 1, later]])
+    return (
+        f" The key of “{key_name(tokens, n)}” returns {before} of its value, until “{key_name(tokens, later)}” writes "
+        f"under nearly the same key (cosine {float(k[n] @ k[later]):.3f}): then {after}."
+    )
+
+
 def key_name(tokens: Sequence[str], n: int) -> str:
     """A token with its number; one without letters or digits, such as a point, with the two before it instead."""
-    if any(letter.isalnum() for letter in tokens[n]):
+    if _has_letters(tokens[n]) or not n or not _has_letters(tokens[n - 1]):
         return f"{n} {visible(tokens[n])}"
     return " ".join([str(n), *(visible(token) for token in tokens[max(0, n - 2) : n])])
+
+
+def _has_letters(token: str) -> bool:
+    return any(letter.isalnum() for letter in token)
 
 
 def strength(S: Tensor, k: Tensor, v: Tensor, token: int) -> Tensor:

@@ -156,11 +156,20 @@ function render({ model, el }) {
   build();
   el.append(root);
   show();
+  // ipykernel answers a widget beside a running cell only once it has answered it before (see deck.py): begin now, so
+  // that the reader's first move does not wait. Twice: the first message may leave before its thread is there.
+  let greetings = 2;
+  const greet = () => { if (greetings-- > 0) model.send({ ready: true }); };
+  if (d.dials.some(dial => dial.live) && !model.still) {
+    model.on("msg:custom", greet);
+    greet();
+  }
   return () => {
     dials.forEach(dial => dial.stop());
     [saving, waiting, doubting].forEach(clearTimeout);
     model.off("change:at", follow);
     model.off("change:payload", renew);
+    model.off("msg:custom", greet);
   };
 }
 

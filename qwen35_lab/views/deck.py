@@ -67,6 +67,8 @@ class Deck(LabWidget):
         wanted = [dial.name for dial in dials if dial.name not in used | _moved(self._panels)]
         self._live_dials = list(wanted if live_dials is None else live_dials) if live else []
         super().__init__(payload=self._describe(), at=start)
+        if live:
+            self.on_msg(_greet)
 
     def choose(self, places: dict[str, int]) -> None:
         """Move dials, by name and place: `deck.choose({"token": 3})`; negative places count from the end."""
@@ -143,6 +145,15 @@ class Deck(LabWidget):
         if len(text) > MOST:
             raise InputError(_too_large(panels, len(text), self._dials))
         return text
+
+
+def _greet(deck: Deck, content: Any, buffers: Any) -> None:
+    """Answer the browser's first message.
+
+    ipykernel 7.4 hands a message to the thread from which the widget spoke last: at first the main one, where it waits
+    for the cell that is running. An answer to a message of a subshell makes that subshell the next one's thread.
+    """
+    deck.send({"ready": True})
 
 
 def _moved(panels: Sequence[Panel]) -> set[str]:

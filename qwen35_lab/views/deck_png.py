@@ -10,7 +10,7 @@ from . import theme
 from .frames import array, frame, span, ticks
 from .panels import At, Axis, Bars, Curves, Dial, Heat, Panel, Strip, one_line
 from .pen import FAINT, LINE, MARGIN, TEXT, TRACK, WIDTH, Pen, tint, wrap
-from .words import visible
+from .words import minus, short, visible
 
 GAP = 24
 HALF = (WIDTH - 2 * MARGIN - GAP) / 2
@@ -103,18 +103,18 @@ def every(axis: Axis, least: float) -> int:
 
 
 def _scale(pen: Pen, x: float, y: float, low: float, high: float) -> None:
-    pen.text(x, y, f"{low:.3g}", 9, FAINT, anchor="lm")
+    pen.text(x, y, minus(short(low)), 9, FAINT, anchor="lm")
     for n in range(40):
         value = low + (high - low) * (n + 0.5) / 40
         pen.box(x + 36 + 1.9 * n, y - 4, 2.4, 8, tint(value / high))
-    pen.text(x + 150, y, f"{high:.3g}", 9, FAINT, anchor="rm")
+    pen.text(x + 150, y, short(high), 9, FAINT, anchor="rm")
 
 
 def _curves(pen: Pen, x: float, y: float, width: float, panel: Curves, at: At) -> float:
     y = _title(pen, x, y, width, panel)
     left, right, high = 46, 74, 190
     w = width - left - right
-    ends = span([array(v) for v in panel.series.values()], positive=panel.log)
+    ends = panel.ends()
     scale = np.log10 if panel.log else np.asarray
     low, top = (float(scale(end)) for end in ends)
 
@@ -123,7 +123,7 @@ def _curves(pen: Pen, x: float, y: float, width: float, panel: Curves, at: At) -
 
     for tick in ticks(*ends, panel.log):
         pen.box(x + left, up(tick), w, 1, TRACK)
-        pen.text(x + left - 5, up(tick), f"{tick:.3g}", 9, FAINT, anchor="rm")
+        pen.text(x + left - 5, up(tick), minus(short(tick)), 9, FAINT, anchor="rm")
     size = array(next(iter(panel.series.values()))).shape[-1]
     _lines(pen, x + left, w, panel, at, up)
     if panel.cursor:
@@ -168,7 +168,7 @@ def _bars(pen: Pen, x: float, y: float, width: float, panel: Bars, at: At) -> fl
             pen.box(start, y + 3, track, 10, TRACK, radius=2)
             length = min(1, abs(value) / most) * room if np.isfinite(value) else 0
             pen.box(middle - length * (value < 0), y + 3, length, 10, colour, radius=2)
-            pen.text(x + width, y + 8, f"{value:.3g}", 10, anchor="rm")
+            pen.text(x + width, y + 8, minus(short(value)), 10, anchor="rm")
             y += 15
         y += 3
     if len(panel.series) > 1:

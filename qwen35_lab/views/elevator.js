@@ -38,7 +38,7 @@ function tapRow(d) {
   row.append(name, shape, numbers, canvas);
   return { row, set(tap, token) {
     name.textContent = tap.name;
-    shape.textContent = tap.axes.map((axis, n) => `${axis} ${tap.shape[n]}`).join(" × ");
+    shape.textContent = tap.axes.map((axis, n) => `${axis}: ${tap.shape[n]}`).join(" × ");
     numbers.textContent = `${number(tap.min)} … mean ${number(tap.mean)} … ${number(tap.max)}`;
     const cells = tap.strip.row(token);
     canvas.width = cells.length;

@@ -4,6 +4,7 @@ from typing import Any
 
 from . import theme
 from .pen import FAINT, MARGIN, TEXT, TRACK, WIDTH, Pen, tint
+from .words import sizes
 
 LEFT = 196  # where the view begins, to the right of the shaft
 
@@ -83,7 +84,7 @@ def _taps(pen: Pen, taps: list[dict[str, Any]], token: int, y: float) -> None:
     width = WIDTH - LEFT - MARGIN
     for tap in taps:
         y += 18
-        shape = " × ".join(f"{axis} {size}" for axis, size in zip(tap["axes"], tap["shape"], strict=True))
+        shape = sizes(tap["axes"], tap["shape"])
         pen.text(LEFT, y, tap["name"], 10, width=120)
         pen.text(LEFT + 124, y, shape, 10, FAINT, width=210)
         span = f"{tap['min']:.3g} … {tap['mean']:.3g} … {tap['max']:.3g}"

@@ -72,7 +72,24 @@ def ticks(low: float, high: float, log: bool = False, most: int = 4) -> list[flo
         return [10.0**n for n in ends if low / 1.001 <= 10.0**n <= high * 1.001]
     if high <= low:
         return [low]
+    step = _step(low, high, most)
+    return [n * step for n in range(math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6) + 1)]
+
+
+def ends(low: float, high: float, log: bool = False, most: int = 4) -> tuple[float, float]:
+    """The axis that holds low to high and ends on ticks, so that every line has room and a number at both ends."""
+    if high <= low:
+        return low, high
+    if log:
+        return 10.0 ** math.floor(math.log10(low) + 1e-6), 10.0 ** math.ceil(math.log10(high) - 1e-6)
+    step, bottom, top = 0.0, low, high
+    while (wider := _step(bottom, top, most)) > step:  # a longer axis may ask for longer steps
+        step = wider
+        bottom, top = math.floor(low / step + 1e-6) * step, math.ceil(high / step - 1e-6) * step
+    return bottom, top
+
+
+def _step(low: float, high: float, most: int) -> float:
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    return [n * step for n in range(math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6) + 1)]
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)

@@ -21,7 +21,7 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 TAKES = "“{row}” reads from “{column}”"
 
 
-def influence_deck(trace: Trace, layer: int, heads: Sequence[int] | None = None) -> Deck:
+def influence_deck(trace: Trace, layer: int, heads: Sequence[int] | None = None, start: int | None = None) -> Deck:
     """M of a DeltaNet layer and the three parts it is the sum of, head by head; below, every token's β and half-life.
 
         M = direct write + decayed + erased           (analysis/influence.py)
@@ -31,14 +31,19 @@ def influence_deck(trace: Trace, layer: int, heads: Sequence[int] | None = None)
     Args:
         trace: with the mixer's q, k, decay and beta.
         heads: those on the dial; by default all, or of long texts those few that take most from earlier tokens.
+        start: the head that is shown first; by default the one that takes most.
     Raises:
         InputError: something was not recorded, the layer is an attention layer, or there is no such head.
     """
     parts = influence_parts(trace, layer)
     taken = parts.total.tril(-1).abs().amax((-2, -1))  # [head]
     most = max(1, CELLS // (4 * parts.total[0].numel()))
-    heads = sorted(taken.topk(min(most, len(taken))).indices.tolist()) if heads is None else heads
+    if heads is None:
+        first = [] if start is None else _chosen([start], len(taken), layer)
+        order = [*first, *(head for head in taken.argsort(descending=True).tolist() if head not in first)]
+        heads = sorted(order[:most])
     chosen = _chosen(heads, len(taken), layer)
+    opened = int(taken[chosen].argmax()) if start is None else _place_of(start, chosen, len(taken), layer)
     beta, g = mixer_values(trace, layer, LINEAR, ("beta", "decay"))
     source = Axis("read from", trace.tokens)
     maps = {"M, all together": parts.total, "Direct write": parts.direct, "Decayed": parts.decayed,
@@ -56,7 +61,7 @@ def influence_deck(trace: Trace, layer: int, heads: Sequence[int] | None = None)
             Curves("Write strength β", source, {"β": beta.T[chosen]}, over=("head",)),
             Curves("Half-life, tokens", source, {"ln 2 / −g": half_life(g).T[chosen]}, over=("head",), log=True),
         ],
-        [Dial("head", chosen, start=int(taken[chosen].argmax()))],
+        [Dial("head", chosen, start=opened)],
         notes=[f"Without its erased part the map is wrong by {_percent(wrong[head])} of its largest entry"
                for head in chosen],
         caption=f"Layer {layer}: {negative:.0%} of M's entries are negative. Leaving out what later writes erased is "
@@ -65,13 +70,16 @@ def influence_deck(trace: Trace, layer: int, heads: Sequence[int] | None = None)
     )  # fmt: skip
 
 
-def attention_pair(trace: Trace, deltanet_layer: int | None = None, attention_layer: int | None = None) -> Deck:
+def attention_pair(
+    trace: Trace, deltanet_layer: int | None = None, attention_layer: int | None = None, start: int | None = None
+) -> Deck:
     """Who reads from whom in a DeltaNet layer and in the full-attention layer that follows it, with a dial for each.
 
     Args:
         trace: with q, k, decay, beta of the DeltaNet layer and, asked for by name, the weights of the attention layer.
         deltanet_layer: by default the one in which the last token takes most from an earlier one.
         attention_layer: by default the next one after it.
+        start: the DeltaNet head that is shown first; by default the one whose last row takes most.
     Raises:
         InputError: something was not recorded, or a layer is of the other kind.
     """
@@ -79,15 +87,17 @@ def attention_pair(trace: Trace, deltanet_layer: int | None = None, attention_la
     second = _following(trace, first) if attention_layer is None else attention_layer
     influence, weights = influence_map(trace, first).double(), attention_map(trace, second).double()
     heads = [int(maps.tril(-1)[:, -1].abs().amax(-1).argmax()) for maps in (influence, weights)]
+    if start is not None:
+        heads[:1] = _chosen([start], len(influence), first)
     reading, source = Axis("reading", trace.tokens), Axis("read from", trace.tokens)
-    sums = influence.sum(-1)
+    sums, dials = influence.sum(-1), ("DeltaNet head", "attention head")
     return Deck(
         [
-            Heat(f"Influence, layer {first} (L)", influence, ("L head",), reading, source, reading=TAKES),
-            Heat(f"Softmax, layer {second} (F)", weights, ("F head",), reading, source, signed=False, limit=1.0,
+            Heat(f"Influence, DeltaNet layer {first}", influence, dials[:1], reading, source, reading=TAKES),
+            Heat(f"Softmax, attention layer {second}", weights, dials[1:], reading, source, signed=False, limit=1.0,
                  reading=TAKES),
         ],
-        [Dial("L head", range(len(influence)), heads[0]), Dial("F head", range(len(weights)), heads[1])],
+        [Dial(name, range(len(maps)), at) for name, maps, at in zip(dials, (influence, weights), heads, strict=True)],
         caption=f"Rows of the softmax (layer {second}) sum to 1 and are never negative; rows of the influence "
         f"(layer {first}) sum to between {signed(sums.min())} and {signed(sums.max())}, and its entries lie between "
         f"{signed(influence.min())} and {signed(influence.max())}. Point at a cell: the same pair is marked in both.",
@@ -143,6 +153,13 @@ def _chosen(heads: Sequence[int], count: int, layer: int) -> list[int]:
     if not chosen or not all(-count <= head < count for head in chosen):
         raise InputError(f"Layer {layer} has {count} heads, asked were {chosen}; pass heads from 0 to {count - 1}.")
     return [head % count for head in chosen]
+
+
+def _place_of(head: int, chosen: Sequence[int], count: int, layer: int) -> int:
+    (head,) = _chosen([head], count, layer)
+    if head not in chosen:
+        raise InputError(f"Head {head} is not on the dial, which has {list(chosen)}; add it to heads.")
+    return chosen.index(head)
 
 
 def _percent(share: Tensor) -> str:

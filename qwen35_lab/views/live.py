@@ -12,7 +12,7 @@ from ..qwen import Prompt, Qwen
 from .deck import Bars, Deck, Dial
 from .words import minus, visible
 
-GUESSES = 8  # next tokens that are shown
+GUESSES = 5  # next tokens that are shown
 
 
 def edit_deck(
@@ -49,8 +49,8 @@ def edit_deck(
         shown = shown[p[shown].argsort(descending=True, stable=True)]
         name = visible(found.names[0])
         return [
-            Bars("Probability of the next token", [visible(twin.token_text(int(n))) for n in shown],
-                 {"without": p[shown], "edited": q[shown]}, signed=False),
+            Bars("Probability of the next token, %", [visible(twin.token_text(int(n))) for n in shown],
+                 {"unedited": _percent(p[shown]), "edited": _percent(q[shown])}, signed=False),
             Bars(f"Effect on “{name}”, rank {found.rank_before + 1} → {found.rank_after + 1}", ["ΔlogP", "KL"],
                  {"nats": torch.tensor([found.delta_logp, found.kl])}),
         ]  # fmt: skip
@@ -72,6 +72,10 @@ def edit_deck(
 def _edits(change: Callable[..., Any], dials: Mapping[str, Sequence[Any]], places: Mapping[str, int]) -> Sequence[Any]:
     found = change(*(values[places[name]] for name, values in dials.items()))
     return found if isinstance(found, list | tuple) else [found]
+
+
+def _percent(p: Tensor) -> Tensor:
+    return (100 * p).round(decimals=2)
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from .figure import Figure
 from .words import LABELS, numbered, short, visible
 
 WRITTEN = (24, 12)  # no more rows and columns than this: numbers stand in the cells
+STRONG = 0.55  # share of the largest value from which on a cell's text is white, as in deck_heat.js
 MARKED = 48  # no more rows and columns than this: negative cells bear a minus
 LINE = 88  # characters of a token strip's line
 
@@ -62,7 +63,7 @@ def heat_map(
     figure.add_heatmap(
         z=values.numpy(), x=list(columns), y=list(rows), zmin=low, zmax=high, xgap=1, ygap=1,
         colorscale=theme.DIVERGING if diverging else theme.SEQUENTIAL,
-        text=written or in_cells(values, high), texttemplate="%{text}", textfont=theme.CELL_FONT,
+        text=legible(written or in_cells(values, high), values, high), texttemplate="%{text}", textfont=theme.CELL_FONT,
         colorbar=theme.COLOURBAR | {"title": {"text": what, "side": "right"}},
         hovertemplate=f"%{{y}} · %{{x}}<br>{what} %{{z:.4g}}<extra></extra>",
     )  # fmt: skip
@@ -145,6 +146,15 @@ def in_cells(values: Tensor, largest: float) -> list[list[str]]:
     if max(rows, columns) <= MARKED:
         return [["−" if float(x) < -0.05 * largest else "" for x in row] for row in values]
     return [[""] * columns] * rows
+
+
+def legible(cells: list[list[str]], values: Tensor, largest: float) -> list[list[str]]:
+    """The same texts, white where the colour under them is strong; elsewhere they are of the page's own colour."""
+    strong = (values.abs() > STRONG * abs(largest)).tolist()
+    return [
+        [f'<span style="color:white">{text}</span>' if white and text else text for text, white in zip(*row)]
+        for row in zip(cells, strong)
+    ]
 
 
 def crowded(names: Sequence[str]) -> bool:

@@ -100,7 +100,7 @@ def half_lives(trace: Trace) -> Figure:
             hovertemplate="%{y}: %{x:.3g} tokens<extra></extra>",
         )  # fmt: skip
     figure.add_vline(x=tokens, line={"dash": "dash", "width": 1, "color": theme.COLOURS["stream"]})
-    low, high = min(row[2] for row in rows), max(tokens, max(row[4] for row in rows))
+    low, high = min(tokens, min(row[2] for row in rows)), max(tokens, max(row[4] for row in rows))
     figure.update_xaxes(title="half-life (tokens, log scale)", type="log",
                         range=[math.log10(low) - 0.15, math.log10(high) + 0.15], dtick=1)  # fmt: skip
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .frames import array, frame, pack, span, ticks
+from .frames import array, ends, frame, pack, span, ticks
 from .words import visible
 
 At = Mapping[str, int]  # dial name -> index of the label it stands on
@@ -124,12 +124,16 @@ class Curves:
                 f"The cursor of {self.title!r} follows {self.cursor!r}, which has {len(dials[cursor].labels)} places "
                 f"for {size} values; give as many, or leave out cursor."
             )
-        low, high = span(list(values.values()), positive=self.log)
+        low, high = self.ends()
         return {
             **common(self, dials), "x": self.x.describe(size, self.title), "cursor": cursor, "log": self.log,
             "low": low, "high": high, "ticks": ticks(low, high, self.log),
             "series": [{"name": n, "values": v} for n, v in values.items()],
         }  # fmt: skip
+
+    def ends(self) -> tuple[float, float]:
+        """Of the vertical axis, the same for all places of the dials."""
+        return ends(*span([array(values) for values in self.series.values()], positive=self.log), self.log)
 
     def words(self, at: At) -> str:
         told = []

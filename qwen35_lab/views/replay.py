@@ -74,7 +74,7 @@ def memory_replay(
 
     Args:
         trace: with the mixer's k, v, beta and decay.
-        keys: tokens whose keys are followed; by default the four that write most.
+        keys: tokens whose keys are followed; by default those of the cinema, `followed_keys`.
         erase: settings of the dial λ; 1 is what the model did.
     Raises:
         InputError: something was not recorded, or there is no such head or token.
@@ -86,7 +86,8 @@ def memory_replay(
     head %= heads
     k, v, beta, g = k[:, head * k.shape[1] // heads], v[:, head], beta[:, head], g[:, head].double()
     S = replay(k, v, beta, g.exp(), torch.tensor(erase, dtype=torch.float64)[:, None])[:, 1:]  # [λ, token, K, V]
-    followed = followed_keys(keys, beta * v.norm(dim=-1))
+    own = replay(k, v, beta, g.exp())[1:]  # as the model did it
+    followed = followed_keys(keys, own, k.double(), v.double(), beta * v.norm(dim=-1))
     curves = {key_name(trace.tokens, n): torch.stack([strength(s, k[n], v[n], n) for s in S]) for n in followed}
     norm, tokens = torch.linalg.matrix_norm(S), Axis("token", trace.tokens)
     rows = min(SIDE, max(8, int((CELLS / (T * len(erase))) ** 0.5)))

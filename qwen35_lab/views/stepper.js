@@ -36,7 +36,7 @@ function inspector(d, go, toggle) {
     }));
     source.replaceChildren(listings[stop.source]);
     source.classList.toggle("q35-broken", broken);
-    shape.replaceChildren(...stop.axes.flatMap((axis, i) => [...(i ? ["×"] : []), tile(axis, stop.shape[i])]), tile("dtype", stop.dtype));
+    shape.replaceChildren(...stop.axes.flatMap((axis, i) => [...(i ? ["×"] : []), tile(`${axis}:`, stop.shape[i])]), tile("dtype:", stop.dtype));
     const numbers = stop.stats.row(token);
     stats.replaceChildren(make("span", "q35-of", `token ${token} “${d.tokens[token]}”`), ...["min", "mean", "max", "norm"].map((name, i) => tile(name, number(numbers[i]))));
     values.set(stop, token, stop.values);
@@ -45,11 +45,11 @@ function inspector(d, go, toggle) {
   } };
   function compare(stop, token) {
     const gap = stop.gaps?.row(token), differs = stop.gaps && !(gap <= d.above);
-    const text = !stop.gaps ? "was not recorded there" : differs ? `differs by up to ${number(gap)} of the largest value` : `is the same up to rounding (${number(gap)} of the largest value)`;
+    const text = !stop.gaps ? "was not recorded there" : stop.otherShape ? `is ${stop.otherShape} there` : differs ? `differs by up to ${number(gap)} of the largest value` : `is the same up to rounding (${number(gap)} of the largest value)`;
     const line = make("div", differs ? "q35-verdict q35-apart" : "q35-verdict");
     line.append(make("b", "", differs ? "≠ " : "= "), `against ${d.against}: this token ${text}`);
     versus.replaceChildren(line);
-    if (differs) { versus.append(difference.box); difference.set(stop, token, stop.difference); }
+    if (differs && stop.difference) { versus.append(difference.box); difference.set(stop, token, stop.difference); }
   }
 }
 

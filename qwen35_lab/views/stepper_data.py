@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..analysis.compare import pair
 from ..analysis.walk import PACKAGE, Node, Place, Stop, divergence, token_axis, token_gaps, tree, walk
+from ..errors import InputError
 from ..model import TextModel
 from ..trace import Trace
 from . import theme
 from .elevator_data import peaks
-from .words import visible
+from .words import sizes, visible
 
 BYTES = 1_750_000  # of all values and differences together, before base64 makes a third more of them
 
@@ -23,13 +25,13 @@ BYTES = 1_750_000  # of all values and differences together, before base64 makes
 def describe(model: TextModel, trace: Trace, against: Trace | None = None, above: float = 1e-5) -> dict[str, Any]:
     """All that the stepper shows. `above` is what counts as rounding, see `divergence`."""
     stops = walk(model, trace)
-    gaps = token_gaps(trace, against) if against else {}
+    gaps, shapes = _compare(trace, against) if against else ({}, {})
     places = {stop.name: n for n, stop in enumerate(stops)}
     apart = divergence(trace, against, above) if against else None
     sources: dict[Place, int] = {}
     values = {stop.name: per_token(trace[stop.name], stop.axes) for stop in stops}
     differences = {name: _difference(values[name], per_token(against[name], trace.axes[name]))
-                   for name in gaps if against}  # fmt: skip
+                   for name in gaps if against and name not in shapes}  # fmt: skip
     cells, exact = room([prod(x.shape[1:]) for x in (*values.values(), *differences.values())], len(trace.tokens))
     return {
         "provenance": str(trace.provenance),
@@ -49,12 +51,24 @@ def describe(model: TextModel, trace: Trace, against: Trace | None = None, above
                 "stats": statistics(values[stop.name]),
                 "values": picture(values[stop.name], cells, exact),
                 "gaps": gaps[stop.name].numpy().astype("float32") if stop.name in gaps else None,
-                "difference": picture(differences[stop.name], cells, exact) if stop.name in gaps else None,
+                "difference": picture(differences[stop.name], cells, exact) if stop.name in differences else None,
+                "otherShape": shapes.get(stop.name),  # in words, where the other pass made a value of another shape
             }
             for stop in stops
         ],
         "sources": [_source(place) for place in sources],
     }  # fmt: skip
+
+
+def _compare(trace: Trace, against: Trace) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The gaps of every token by name, and the other trace's shapes where they are not this one's."""
+    found = pair(trace, against)
+    if found.note:
+        raise InputError(
+            "The traces are of different tokens, and the stepper shows one text; trace the same text with both, or "
+            "compare what they begin with by lab.diff."
+        )
+    return token_gaps(trace, against), {name: theirs for name, (_, theirs) in found.shapes.items()}
 
 
 def _stop(stop: Stop, trace: Trace) -> dict[str, Any]:
@@ -228,12 +242,13 @@ def in_words(data: dict[str, Any], stop: int, token: int) -> str:
     shown = data["stops"][stop]
     source = data["sources"][shown["source"]]
     low, mean, high, norm = (float(x) for x in shown["stats"][token])
-    shape = " × ".join(f"{axis} {size}" for axis, size in zip(shown["axes"], shown["shape"], strict=True))
+    shape = sizes(shown["axes"], shown["shape"])
     apart = ""
     if shown["gaps"] is not None:
         gap = float(shown["gaps"][token])
         same = "the same up to rounding as" if gap <= data["above"] else "different from"
-        apart = f" It is {same} that of {data['against']}: {gap:.2g} of its largest value."
+        how = f"that is {other}" if (other := shown["otherShape"]) else f"{gap:.2g} of its largest value"
+        apart = f" It is {same} that of {data['against']}: {how}."
     return (
         f"Stepper, {data['provenance']}. Stop {stop + 1} of {len(data['stops'])}: {shown['name']}, {shown['meaning']}. "
         f"{plain(shown['equation'])}. Made by {source['file']}, line {source['line']}. {shape}, {shown['dtype']}. "

@@ -9,6 +9,7 @@ from PIL import ImageFont
 
 from . import theme
 from .pen import FAINT, LINE, MARGIN, SCALE, TEXT, WIDTH, Pen, font, tint, wrap
+from .words import sizes
 
 CODE = {"k": "#7b30a0", "s": "#a31515", "c": FAINT, "n": "#0a6640", "f": "#0050a0", "b": "#0050a0"}
 HOT, CODE_SIZE = "#fff3c4", 9.5
@@ -34,9 +35,12 @@ def draw(data: dict[str, Any], stop: int, token: int) -> bytes:
     y = _facts(pen, shown, data["tokens"], token, y)
     y = _heat(pen, shown, shown["values"], unpacked(shown["values"], data["exact"]), token, y)
     if shown["gaps"] is not None and not shown["gaps"][token] <= data["above"]:
-        pen.text(MARGIN, y + 12, f"≠ against {data['against']}: {shown['gaps'][token]:.2g} of the largest value",
+        how = shown["otherShape"] or f"{shown['gaps'][token]:.2g} of the largest value"
+        pen.text(MARGIN, y + 12, f"≠ against {data['against']}: {how}",
                  11, theme.COLOURS["attention"], bold=True, width=WIDE)  # fmt: skip
-        y = _heat(pen, shown, shown["difference"], unpacked(shown["difference"], data["exact"]), token, y + 26)
+        y += 26
+        if shown["difference"] is not None:
+            y = _heat(pen, shown, shown["difference"], unpacked(shown["difference"], data["exact"]), token, y)
     return _png(pen, min(HEIGHT, y + 10))
 
 
@@ -92,7 +96,7 @@ def _code(pen: Pen, x: float, y: float, line: list[list[Any]]) -> None:
 
 
 def _facts(pen: Pen, shown: dict[str, Any], tokens: list[str], token: int, y: float) -> float:
-    shape = " × ".join(f"{axis} {size}" for axis, size in zip(shown["axes"], shown["shape"], strict=True))
+    shape = sizes(shown["axes"], shown["shape"])
     pen.text(MARGIN, y, f"{shape}   {shown['dtype']}", 11)
     names = zip(("min", "mean", "max", "norm"), shown["stats"][token], strict=True)
     numbers = "   ".join(f"{name} {float(x):.3g}" for name, x in names)

@@ -69,7 +69,7 @@ TEMPLATE = go.layout.Template(
         "hoverlabel": {"font": {"family": "system-ui, sans-serif"}},
     }
 )
-CELL_FONT = {"color": COLOURS["stream"], "size": 11}  # of text in coloured cells; reads well on all of our colours
+CELL_FONT = {"color": COLOURS["stream"], "size": 11}  # of text in coloured cells
 COLOURBAR = {"thickness": 12, "outlinewidth": 0, "nticks": 5}
 # plotly writes its colours into the page; this lets text of our grey, and only that, follow the theme
 TEXT_FOLLOWS_THEME = (

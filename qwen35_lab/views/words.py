@@ -16,6 +16,11 @@ def numbered(tokens: Sequence[str]) -> list[str]:
     return [f"{n} {visible(token)}" for n, token in enumerate(tokens)]
 
 
+def sizes(axes: Sequence[str], shape: Sequence[int]) -> str:
+    """`token: 11 × head: 4`; the colon says that 11 is how many there are, and not one of them."""
+    return " × ".join(f"{axis}: {size}" for axis, size in zip(axes, shape, strict=True))
+
+
 def short(value: float) -> str:
     """Three digits, and no exponent for what can be read without."""
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small import IDS, small
 
 import qwen35_lab as lab
 from qwen35_lab.analysis import effect
@@ -42,6 +43,8 @@ def test_no_change_has_no_effect():
 def test_without_an_answer_the_first_choice_before_is_followed():
     found = effect(torch.tensor([0.0, 5.0, 1.0]), torch.tensor([9.0, 0.0, 1.0]))
     assert (found.answer, found.rank_before, found.rank_after, found.top_after) == (1, 0, 2, 0)
+    assert found.rank_change == 2
+    assert effect(torch.tensor([9.0, 0.0, 1.0]), torch.tensor([0.0, 5.0, 1.0]), 1).rank_change == -2
 
 
 def test_effects_too_small_for_float32_are_seen():
@@ -60,7 +63,7 @@ def test_one_line_says_what_happened():
     found = effect(
         torch.tensor([0.0, 5.0, 1.0]), torch.tensor([9.0, 0.0, 1.0]), name=["red", "blue", "pink"].__getitem__
     )
-    assert repr(found).startswith("Effect(blue: Δlog p -") and "rank 0 → 2" in repr(found)
+    assert repr(found).startswith("Effect(blue: Δlog p -") and "rank 1 → 3" in repr(found)
     assert "blue → red" in repr(found) and "\n" not in repr(found)
     assert "first choice stays <1>" in repr(effect(torch.tensor([0.0, 5.0]), torch.tensor([0.0, 4.0])))
 
@@ -72,3 +75,27 @@ def test_logits_that_cannot_be_compared_are_refused():
         effect(torch.zeros(3), torch.zeros(4))
     with pytest.raises(lab.InputError, match="outside the vocabulary of 3"):
         effect(torch.zeros(3), torch.zeros(3), 3)
+    for answer in (2.7, "1", True, -1):
+        with pytest.raises(lab.InputError, match=r"answer is .*; pass a whole number"):
+            effect(torch.zeros(3), torch.zeros(3), answer)
+    assert effect(torch.zeros(3), torch.zeros(3), torch.tensor(2)).answer == 2
+
+
+@pytest.mark.parametrize("bad", [[math.nan, 0.0, 1.0], [math.inf, 0.0, 1.0], [-math.inf] * 3])
+def test_what_is_no_probability_is_no_success(bad):
+    """NaN is larger than nothing, so that it would rank first."""
+    fine, broken = torch.tensor([0.0, 5.0, 1.0]), torch.tensor(bad)
+    with pytest.raises(lab.InputError, match="logits after the edit hold no probabilities"):
+        effect(fine, broken)
+    with pytest.raises(lab.InputError, match="logits before the edit"):
+        effect(broken, fine)
+
+
+def test_an_edit_that_makes_nan_is_said_so():
+    qwen = small()
+    with pytest.raises(lab.InputError, match="after the edit hold no probabilities"):
+        lab.edit_effect(qwen, IDS, lab.edit("layers.1.output").set(math.nan))
+    with pytest.raises(lab.InputError, match="None is no edit"):
+        lab.edit_effect(qwen, IDS, None)
+    with pytest.raises(lab.InputError, match=r"answer is 2\.7"):
+        lab.edit_effect(qwen, IDS, [], 2.7)

@@ -76,3 +76,19 @@ def test_a_trace_without_the_stream_is_refused_with_a_remedy():
     qwen = small()
     with pytest.raises(lab.InputError, match=r"record .*layers\.\*\.output"):
         lab.logit_lens(qwen.model, qwen.trace(IDS, ["logits"]))
+
+
+def test_the_last_recorded_layer_is_not_taken_for_the_last_one():
+    qwen = small()
+    trace = qwen.trace(IDS, ["layers.0.input", "layers.[01].output"])
+    with pytest.raises(lab.InputError, match="stream after 2 of 4 layers"):
+        lab.logit_lens(qwen.model, trace)
+
+
+def test_it_takes_the_model_or_its_holder_and_refuses_what_is_no_count():
+    qwen = small()
+    trace = qwen.trace(IDS)
+    assert torch.equal(lab.logit_lens(qwen, trace).ids, lab.logit_lens(qwen.model, trace).ids)
+    for k in (0, -1, 2.5):
+        with pytest.raises(lab.InputError, match=r"k is .*; pass a whole number, 1 or more"):
+            lab.logit_lens(qwen, trace, k=k)

@@ -112,8 +112,9 @@ def test_what_makes_no_map_is_refused():
         needle_map(small())
     with pytest.raises(lab.InputError, match="depths"):
         needle_map(shipped(), (4,), (0, 1.5))
-    with pytest.raises(lab.InputError, match="lengths"):
-        needle_map(shipped(), (0,))
+    for lengths in ((0,), (8.5,), ("8",), (True,)):
+        with pytest.raises(lab.InputError, match=r"lengths is .*; pass a whole number, 1 or more"):
+            needle_map(shipped(), lengths)
     with pytest.raises(lab.InputError, match="keys is"):
         recall_map(shipped(), ())
     with pytest.raises(lab.InputError, match="There are 16 keys"):

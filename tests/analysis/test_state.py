@@ -184,3 +184,19 @@ def test_shapes_that_do_not_fit_are_refused():
     for k in (normal(5), normal(3, 4), normal(2, 2, 4)):
         with pytest.raises(lab.InputError, match="The key has shape"):
             retrieval(normal(2, 4, 4, 3), k)
+    with pytest.raises(
+        lab.InputError, match=r"memory before has shape \[2, 4\]; pass \[head, key, value\], \[2, 4, 4\]"
+    ):
+        state_geometry(normal(3, 2, 4, 4), normal(2, 4))
+
+
+def test_a_memory_that_is_not_finite_has_no_geometry():
+    S = normal(5, 2, 3, 3)
+    S[3, 1, 0, 2] = math.nan
+    with pytest.raises(lab.InputError, match="after token 3 holds NaN or infinity"):
+        state_geometry(S)
+    assert state_geometry(S[:3]).norm.isfinite().all()
+
+
+def test_a_half_life_is_told_of_a_plain_number():
+    assert float(half_life(-0.5)) == pytest.approx(2 * math.log(2)) and float(half_life(0)) == math.inf

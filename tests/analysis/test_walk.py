@@ -286,7 +286,24 @@ def test_not_a_number_counts_as_a_difference():
     assert divergence(trace, spoiled) == ("layers.1.mixer.v", 3)
 
 
-def test_other_tokens_cannot_be_compared():
+def test_of_other_texts_the_common_beginning_is_compared():
     qwen = small()
-    with pytest.raises(lab.InputError, match="different tokens"):
-        divergence(qwen.trace(IDS), qwen.trace(IDS[:-1]))
+    trace, other = qwen.trace(IDS), qwen.trace([*IDS[:6], 0, 0])
+    assert divergence(trace, other) is None and divergence(trace, qwen.trace(IDS[:-1])) is None
+    edited = qwen.trace([*IDS[:6], 0, 0], "*", lab.edit("layers.2.mixer.k", token=4).scale(2))
+    found = divergence(trace, edited)
+    assert found == ("layers.2.mixer.k", 4)
+    assert repr(found) == (
+        "layers.2.mixer.k differs first, at token 4. "
+        "The first 6 tokens are the same and are compared; token 6 is '<2>' in one trace and '<0>' in the other."
+    )
+    assert all(len(gaps) == 6 for gaps in token_gaps(trace, edited).values())
+    with pytest.raises(lab.InputError, match="begin with different tokens"):
+        divergence(trace, qwen.trace(IDS[1:]))
+
+
+def test_a_value_of_another_shape_differs_from_its_first_token_on():
+    qwen = small(MOE)
+    trace, other = qwen.trace(IDS), qwen.trace(IDS, "*", lab.routing(layer=1, top_k=1))
+    assert divergence(trace, other) == ("layers.1.ffn.expert_ids", 0)
+    assert token_gaps(trace, other)["layers.1.ffn.expert_ids"].tolist() == [torch.inf] * len(IDS)

@@ -133,6 +133,8 @@ def test_a_dial_moved_while_a_cell_runs_neither_waits_nor_changes_its_result(sam
     assert together == alone
 
 
-def test_a_dial_that_edits_the_very_model_of_the_cell_is_seen_to_change_its_result(sample):
-    alone, together, _ = move_while_a_cell_runs(sample, "qwen")
-    assert together != alone
+def test_a_dial_that_edits_the_very_model_of_the_cell_does_not_change_its_result_either(sample):
+    """Edits act in the thread that makes them, and a dial's answer has one of its own."""
+    alone, together, answers = move_while_a_cell_runs(sample, "qwen")
+    assert answers >= 3
+    assert together == alone

@@ -68,10 +68,17 @@ WRONG_STEPS = {
     "β is applied twice": [(WRITE, "beta * beta * (v - stored)")],
     "The erase is missing": [(WRITE, "beta * v")],
     "Erase and β are both missing": [(WRITE, "v")],
+    "Decay and β are both missing": [(FADE, "\n"), (WRITE, "v - stored")],
+    "through a sigmoid once more": [(WRITE, "beta.sigmoid() * (v - stored)")],
+    "You erase what the query finds": [(ERROR, "stored = S.T @ q")],
     "added once more, not taken out": [(WRITE, "beta * (v + stored)")],
     "The correction is subtracted": [("S + torch", "S - torch")],
     "g is a logarithm": [("g.exp() * S", "g * S")],
-    "makes the memory grow": [("g.exp() * S", "(-g).exp() * S")],
+    "1 + g is close to e^g": [("g.exp() * S", "(1 + g) * S")],
+    "1 − g makes the memory grow": [("g.exp() * S", "(1 - g) * S")],
+    "2^g is another base": [("g.exp() * S", "2**g * S")],
+    "The state fades twice": [("g.exp() * S", "g.exp() * g.exp() * S")],
+    "e^−g makes the memory grow": [("g.exp() * S", "(-g).exp() * S")],
     "The decay is missing": [(FADE, "\n")],
     "you read it before the write": [(ERROR, ERROR + "; o = S.T @ q"), (READ, "return S, o")],
     "you read the one that came in": [(FADE, f"o = S.T @ q; {FADE}"), (READ, "return S, o")],
@@ -84,7 +91,7 @@ WRONG_STEPS = {
     "changes its input": [(FADE, "S *= g.exp()\n")],
     "returns o of shape []": [(READ, "return S, (S.T @ q).sum()")],
     "returns nothing yet": [(READ, "return None")],
-    "called with (S, q, k, v, beta, g)": [("(S, q, k, v, beta, g)", "(S, q, k, v)")],
+    "must take six arguments, (S, q, k, v, beta, g)": [("(S, q, k, v, beta, g)", "(S, q, k, v)")],
     "raises NameError": [(READ, "return S, output")],
     "not a mistake this checker knows": [(READ, "return S, 1.1 * S.T @ q")],
 }  # fmt: skip
@@ -95,6 +102,21 @@ def test_a_wrong_step_is_told_what_is_wrong(diagnosis, edits):
     verdict = lab.check("03.1", written(STEP, *edits))
     assert not verdict
     assert diagnosis in verdict.message, verdict
+
+
+@pytest.mark.parametrize(
+    "edits, words",
+    [
+        ([(READ, "return S, 1.1 * S.T @ q")], "S is right, o is wrong."),
+        ([("g.exp() * S", "(1.1 * g).exp() * S")],
+         "S is wrong, o is wrong. It is right where nothing fades (g = 0), where the memory was empty (S = 0)."),
+        ([(WRITE, "beta**2 * (v - 0.5 * stored)")], "It is right where nothing is written (β = 0)."),
+        ([(READ, "return 1.1 * S, 1.1 * S.T @ q")], "It is right neither where nothing fades (g = 0), nor where all"),
+    ],
+)  # fmt: skip
+def test_an_unknown_mistake_is_told_what_is_wrong_and_where_it_is_right(edits, words):
+    verdict = lab.check("03.1", written(STEP, *edits))
+    assert not verdict and words in verdict.message, verdict
 
 
 def test_every_mistake_that_the_checker_knows_is_made_here():
@@ -183,6 +205,11 @@ def test_the_disturbance_that_is_told_is_the_one_that_happens():
     after, _ = gated_delta_step(S, first, second, torch.randn(3), one, no_decay)
     correction = second @ after - second @ S
     torch.testing.assert_close(first @ after - first @ S, 0.6 * correction)
+
+
+def test_a_single_key_of_the_wrong_length_is_not_called_orthogonal():
+    message = lab.check("03.2", written(KEYS_ANSWER, (RETURN, "2 * torch.eye(size)[:n] if n == 1 else None"))).message
+    assert "With n=1, size=4 not every value is recalled: the key has length 2" in message
 
 
 @pytest.mark.parametrize(

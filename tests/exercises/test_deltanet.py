@@ -87,6 +87,9 @@ WRONG_CHUNKS = {
     "only the first order": [(SOLVE, "(torch.eye(len(c)) - L) @ (b * (V - E * K @ S))")],
     "The sign of L is wrong": [("torch.eye(len(c)) + L", "torch.eye(len(c)) - L")],
     "You multiply by I + L": [(SOLVE, "(torch.eye(len(c)) + L) @ (b * (V - E * K @ S))")],
+    "β is missing twice": [(LOWER, "((K @ K.T) * D).tril(-1)"), ("b * (V - E * K @ S)", "V - E * K @ S")],
+    "Nothing is erased": [(SOLVE, "b * V")],
+    "S never changes": [(NEXT, "pass")],
     "β is missing in L": [(LOWER, "((K @ K.T) * D).tril(-1)")],
     "β stands on the columns of L": [(LOWER, "(b.T * (K @ K.T) * D).tril(-1)")],
     "β is missing on the right-hand side": [("b * (V - E * K @ S)", "V - E * K @ S")],
@@ -128,6 +131,16 @@ def test_a_wrong_chunked_rule_is_told_what_is_wrong(diagnosis, edits):
     verdict = lab.check("04.1", written(CHUNKED, *edits))
     assert not verdict
     assert diagnosis in verdict.message, verdict
+
+
+def test_a_loop_over_tokens_passes_and_is_told_that_chunks_were_not_checked():
+    assert "a loop over tokens would pass too" in lab.check("04.1", token_by_token).message
+
+
+def test_an_unknown_mistake_is_told_where_the_numbers_are_still_right():
+    message = lab.check("04.1", written(CHUNKED, ("E = c.exp()[:, None]", "E = (1.1 * c).exp()[:, None]"))).message
+    assert "o is wrong, S is wrong. It is right where nothing fades (g = 0), where the memory was empty" not in message
+    assert "It is right where nothing fades (g = 0)." in message, message
 
 
 def test_a_division_by_the_decay_overflows_too():
@@ -197,6 +210,8 @@ WRONG_LIVES = {
     "A_log is missing": [("A_log.exp() * ", "")],
     "softplus is missing": [("F.softplus(a + dt_bias)", "(a + dt_bias)")],
     "softplus takes the sum": [("F.softplus(a + dt_bias)", "(F.softplus(a) + dt_bias)")],
+    "softplus goes round too much": [(RATE, "-F.softplus(A_log.exp() * (a + dt_bias))")],
+    "dt_bias is added, not subtracted": [("a + dt_bias", "a - dt_bias")],
     "dt_bias is missing": [("a + dt_bias", "a")],
     "The input a is missing": [("a + dt_bias", "0 * a + dt_bias")],
     "without the 1 and the logarithm": [("F.softplus(a + dt_bias)", "(a + dt_bias).exp()")],
@@ -280,7 +295,7 @@ WRONG_INITS = {
     "there is one number per head": [("torch.zeros(heads)", "torch.zeros(1)")],
     "Return two tensors": [(RETURN, "return rate.expm1().log()")],
     "returns nothing yet": [(RETURN, "return None")],
-    "called with (heads, low, high)": [("(heads, low, high)", "(heads)")],
+    "must take three arguments, (heads, low, high)": [("(heads, low, high)", "(heads)")],
 }  # fmt: skip
 
 

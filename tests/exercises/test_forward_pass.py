@@ -72,7 +72,18 @@ WRONG_NORMS = {
     "not a mistake this checker knows": wide(lambda x, w, eps: 1.01 * right(x, w, eps)),
     "returns a float": lambda x, w, eps: 1.0,
     "raises RuntimeError": lambda x, w, eps: x @ w[:-1],
-    "called with (x, w, eps)": lambda x, w: x,
+    "must take three arguments, (x, w, eps); so far it takes (x, w)": lambda x, w: x,
+    "Did `mean` lose the axis that it runs over? With `keepdim=True`": wide(
+        lambda x, w, eps: x / (x.square().mean(-1) + eps).sqrt() * (1 + w)
+    ),
+    "That is the standard deviation": wide(lambda x, w, eps: x / x.std(-1, keepdim=True) * (1 + w)),
+    "measured from the mean of x": wide(
+        lambda x, w, eps: x / (x.var(-1, keepdim=True, correction=0) + eps).sqrt() * (1 + w)
+    ),
+    "That is the length of x": wide(lambda x, w, eps: torch.nn.functional.normalize(x, dim=-1) * (1 + w)),
+    "NaN or infinity. Is something divided by 0": wide(lambda x, w, eps: x / (x - x) * (1 + w)),
+    "off by up to 12 times the largest right value": wide(lambda x, w, eps: 13 * right(x, w, eps)),
+    "off by up to 7,100 times the largest": wide(lambda x, w, eps: 7101 * right(x, w, eps)),
     "Not written yet": lambda x, w, eps: unwritten(),
 }
 
@@ -155,7 +166,10 @@ def broken():
         ("layers.3.mixer.q_proj", False, "given is wrong already"),
         ("norm", False, "given is wrong already"),
         ("layers.1.mixer.in_proj_qkv", False, "right half of the right layer"),
-        ("layers.1.mixer.convolution", False, "no module"),
+        ("layers.1.mixer.convolution", False, "did you mean `layers.1.mixer.conv`?"),
+        ("layers.1.mixer.q", False, "`layers.1.mixer.q` is a value. Which module makes it?"),
+        ("layers.1.mixer.conv.weight", False, "both models share their weights"),
+        ("conv1d", False, '"layers.0.mixer.out_proj". `print(broken.model)` shows them all.'),
         ("", False, "no module"),
         (..., False, "Answer with the name"),
         (1, False, "Answer with the name"),
@@ -201,6 +215,8 @@ WRONG_KV = {
     "Those are the kinds": lambda kinds: [kind for kind in kinds if kind == "full_attention"],
     "returns nothing yet": lambda kinds: None,
     "raises KeyError": lambda kinds: {}["x"],
+    "It returns a Tensor; return a list": lambda kinds: torch.tensor([3]),
+    "It returns a generator; return a list": lambda kinds: (n for n, kind in enumerate(kinds) if kind != "x"),
     "but the layers with a KV cache are": lambda kinds: [len(kinds) - 1],
 }
 

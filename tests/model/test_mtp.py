@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model.strategies import configs
 from safetensors.torch import load_file, save_file
-from slow import Slow, unchanged
+from slow import Router, Slow, unchanged
 from small import DENSE, IDS, MOE, small
 from torch import Tensor
 from transformers import AutoModelForCausalLM
@@ -49,7 +49,7 @@ class SlowHead(Slow):
     """The head as a model of one layer whose residual stream begins with the joined pair."""
 
     def __init__(self, model: TextModel):
-        super().__init__(model, unchanged)
+        super().__init__(model, unchanged, Router())
         self.config = replace(self.config, layer_types=("full_attention",), num_hidden_layers=1)
         inside = {name.removeprefix("mtp."): w for name, w in self.weights.items() if name.startswith("mtp.")}
         self.outer = self.weights
@@ -189,6 +189,17 @@ def test_a_pattern_that_begins_with_mtp_runs_the_head() -> None:
     assert trace["mtp.layers.0.mixer.weights"].shape[-2:] == (len(IDS) - 1, len(IDS) - 1)
     with pytest.raises(lab.InputError, match="over a given text; leave out max_new_tokens"):
         qwen.trace(IDS, "mtp.logits", max_new_tokens=2)
+
+
+@pytest.mark.parametrize("raw", [DENSE, MOE], ids=["dense", "moe"])
+def test_what_a_trace_of_the_head_takes_is_told_before(raw: dict[str, Any]) -> None:
+    qwen, record = with_head(raw), ["mtp.*", "mtp.layers.0.mixer.weights", "layers.0.output"]
+    for edits in ((), (lab.edit("mtp.layers.0.ffn.out").scale(2),)):
+        size = qwen.trace_size(IDS, record, edits)
+        trace = qwen.trace(IDS, record, edits)
+        assert dict(size) == {n: t.numel() * t.element_size() for n, t in trace.tensors.items()}
+        assert size.kept < size.peak and "mtp.layers.0.mixer" in size.working
+    assert "mtp.layers.0.mixer" not in qwen.trace_size(IDS).working
 
 
 def test_an_edit_of_the_head_meets_the_slot_of_its_token() -> None:

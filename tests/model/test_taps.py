@@ -116,3 +116,22 @@ def test_a_hook_that_returns_a_value_edits_the_model(model: TextModel) -> None:
         handle.remove()
     torch.testing.assert_close(emptied[:, :40], before[:, :40], atol=1e-12, rtol=1e-12)
     assert (emptied[:, 41] - before[:, 41]).abs().max() > 1e-6
+
+
+def test_no_hook_on_an_attention_map_opens_the_future_or_the_padding(model: TextModel) -> None:
+    """Whatever it puts there."""
+    mixer, ids = model.layers[3].mixer, IDS.clone()
+    mask = torch.ones_like(ids)
+    mask[1, 10:20] = 0
+    for tap in (mixer.scores, mixer.weights):
+        handle = tap.register_forward_hook(lambda module, inputs, value: torch.full_like(value, 0.1))
+        with torch.no_grad():
+            before = model(ids, mask).logits
+            changed = ids.clone()
+            changed[1, 10:20] = (ids[1, 10:20] + 1) % 30
+            changed[:, 40] = (ids[:, 40] + 1) % 30
+            after = model(changed, mask).logits
+        handle.remove()
+        same = torch.ones_like(mask, dtype=torch.bool)
+        same[1, 10:20], same[:, 40:] = False, False
+        assert torch.equal(after[same], before[same])

@@ -112,11 +112,19 @@ def offline() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
 
 
-def run(path: Path, folder: Path) -> nbformat.NotebookNode:
-    """Execute a copy of the notebook with nbmake, offline; returns it with outputs and widget state."""
+def run(path: Path, folder: Path, patience: int = 240) -> nbformat.NotebookNode:
+    """Execute a copy of the notebook with nbmake, offline; returns it with outputs and widget state.
+
+    A kernel and its client can lose sight of each other, and then wait for ever (once in some hundred runs): so after
+    `patience` seconds it begins anew, once.
+    """
     copy = shutil.copy(path, folder)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbmake", "--overwrite", copy]
-    result = subprocess.run(command, cwd=folder, env=offline(), capture_output=True, text=True)
+    options: dict = {"cwd": folder, "env": offline(), "capture_output": True, "text": True}
+    try:
+        result = subprocess.run(command, timeout=patience, **options)
+    except subprocess.TimeoutExpired:
+        result = subprocess.run(command, timeout=patience, **options)
     if result.returncode:
         pytest.fail(f"{path.name}:\n{result.stdout[-8000:]}{result.stderr[-2000:]}", pytrace=False)
     return read(copy)
@@ -235,7 +243,7 @@ def test_an_error_inside_interact_is_seen(tmp_path):
     """nbmake alone passes this notebook."""
     source = "from ipywidgets import interact\n@interact(k=3)\ndef show(k):\n    raise ValueError('broken')"
     (tmp_path / "run").mkdir()
-    assert hidden_errors(run(notebook(tmp_path, source), tmp_path / "run")) == ["ValueError: broken"]
+    assert hidden_errors(run(notebook(tmp_path, source), tmp_path / "run", patience=120)) == ["ValueError: broken"]
 
 
 def outputs(*data: dict) -> nbformat.NotebookNode:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -18,9 +19,9 @@ from PIL import Image
 
 from qwen35_lab.errors import InputError
 from qwen35_lab.views.deck import Axis, Bars, Curves, Deck, Dial, Heat, Strip, shrink
-from qwen35_lab.views.frames import BLANK, EXACT, STEPS, dequantise, quantise, ticks
+from qwen35_lab.views.frames import BLANK, EXACT, STEPS, dequantise, ends, quantise, ticks
 from qwen35_lab.views.pen import SCALE
-from qwen35_lab.views.widget import esm
+from qwen35_lab.views.widget import css, esm
 
 TOKENS = ["the", " cat", " is", "\n"]
 TOKEN, LAMBDA = Dial("token", TOKENS, start=2, play=True), Dial("λ", ["0", "½", "1"], start=-1)
@@ -46,6 +47,22 @@ def received(array: dict) -> np.ndarray:
     """What the browser makes of an array, written again in Python."""
     kind = np.dtype(array["type"]).newbyteorder("<")
     return np.frombuffer(base64.b64decode(array["base64"]), kind).reshape(array["shape"])
+
+
+# ------------------------------------------------------------------------- scripts and styles
+
+
+@pytest.mark.parametrize("name", ["deck", "elevator", "stepper"])
+def test_a_widget_styles_nothing_but_itself(name):
+    """All widgets of a notebook stand on one page: what is said of one must not be said of the others."""
+    rules = re.sub(r"/\*.*?\*/", "", css(name), flags=re.DOTALL).strip()
+    assert rules.startswith(f".q35-{name} {{") and rules.count("{") == rules.count("}")
+    depth, ends_at = 0, 0
+    for place, letter in enumerate(rules):
+        depth += (letter == "{") - (letter == "}")
+        if letter == "}" and depth == 0:
+            ends_at = ends_at or place
+    assert ends_at == len(rules) - 1, "there is a second rule beside the widget's own"
 
 
 # ------------------------------------------------------------------------- numbers
@@ -109,6 +126,16 @@ def test_ticks_are_few_even_and_inside(low, length):
     assert all(low - 1e-5 * length <= tick <= low + length * 1.00001 for tick in found)
     gaps = [b - a for a, b in pairwise(found)]
     assert max(gaps, default=0) == pytest.approx(min(gaps, default=0), rel=1e-3)
+
+
+@given(some.floats(-1e6, 1e6), some.floats(1e-3, 1e6), some.booleans())
+def test_an_axis_holds_its_values_and_ends_on_ticks(low, length, log):
+    low = abs(low) + 1e-3 if log else low
+    bottom, top = ends(low, low + length, log)
+    assert bottom <= low + 1e-5 * length and low + length <= top + 1e-5 * length
+    found = ticks(bottom, top, log)
+    assert (found[0], found[-1]) == pytest.approx((bottom, top), rel=1e-6, abs=1e-6 * length)
+    assert len(found) >= 2
 
 
 # ------------------------------------------------------------------------- wrong input

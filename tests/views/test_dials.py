@@ -13,6 +13,7 @@ from qwen35_lab.model import delta_rule
 from qwen35_lab.views import (
     attention_pair,
     chunk_deck,
+    cinema,
     edit_deck,
     expert_deck,
     influence_deck,
@@ -91,6 +92,34 @@ def test_a_key_returns_its_value_from_its_token_on(told):
     assert list(panel(deck, "What keys").series) == ["2 cat red", "5 dog blue"]  # a point is named by what it follows
 
 
+def test_by_default_the_cinema_follows_what_was_overwritten_and_what_overwrote_it(told):
+    deck = state_cinema(told, 0, 3)
+    assert list(panel(deck, "What keys").series) == ["2 cat red", "5 dog blue", "11 cat green", "14 dog pink"]
+    key = torch.as_tensor(told["layers.0.mixer.k"])[:, 1]
+    first = panel(deck, "What keys").series["2 cat red"]
+    second = panel(deck, "What keys").series["5 dog blue"]
+    said = max([(first, 2, 11), (second, 5, 14)], key=lambda each: float(each[0][each[2] - 1] - each[0][each[2]]))
+    curve, earlier, later = said
+    assert f"returns {signed(curve[later - 1])} of its value, until “{later} " in deck.caption()
+    assert f"(cosine {float(key[earlier] @ key[later]):.3f}): then {signed(curve[later])}." in deck.caption()
+    assert list(panel(memory_replay(told, 0, 3), "What keys").series) == list(panel(deck, "What keys").series)
+
+
+def test_overwrites_are_later_writes_under_the_same_key():
+    """Three keys at right angles: the first is written again, by the fourth and the fifth write; β is 1."""
+    k, v = torch.eye(4).double()[[0, 1, 2, 0, 0]], 1 + torch.eye(5).double()
+    v[0] *= 2
+    S = lab.analysis.replay.replay(k, v)[1:]
+    assert cinema.overwrites(S, k, v, v.norm(dim=-1)) == [(0, 3), (3, 4)]
+    assert cinema.overwrites(S[:3], k[:3], v[:3], v[:3].norm(dim=-1)) == []
+    assert cinema.followed_keys(None, S[:3], k[:3], v[:3], torch.tensor([1.0, 3, 2])) == [0, 1, 2]
+
+
+def test_a_token_without_letters_is_named_by_the_two_words_before_it_if_there_are_any():
+    tokens = ["cat", "red", ".", "?", "cat", " ."]
+    assert [cinema.key_name(tokens, n) for n in range(6)] == ["0 cat", "1 red", "2 cat red", "3 ?", "4 cat", "5 ? cat"]
+
+
 def test_the_cinema_can_be_played_and_ends_at_the_last_token(told):
     deck = state_cinema(told, 0, 0)
     assert deck._dials[0].play and deck.at == [len(told.tokens) - 1]
@@ -102,6 +131,15 @@ def test_a_wide_memory_is_thinned_until_it_fits():
 
 
 # ------------------------------------------------------------------------- influence
+
+
+def test_maps_open_at_the_head_that_is_asked_for(trace):
+    for head in (0, 3):
+        assert influence_deck(trace, 1, start=head).at == [head]
+        assert attention_pair(trace, 1, start=head).at[0] == head
+    assert influence_deck(trace, 1, heads=[2, 0], start=0).at == [1]
+    taken = lab.analysis.influence_map(trace, 1).tril(-1).abs().amax((1, 2))
+    assert influence_deck(trace, 1).at == [int(taken.argmax())]
 
 
 def test_the_three_parts_on_screen_sum_to_the_map_on_screen(trace):
@@ -237,9 +275,12 @@ def test_an_edit_deck_runs_the_model_again_and_shows_the_effect(recall):
     assert float(effect[0]) == pytest.approx(float(change), abs=1e-4)
     assert f"{float(change):+.3g}".replace("-", "−") in deck.caption()
     shown = panel(deck, "Probability")
+    assert list(shown.series) == ["unedited", "edited"]
     assert shown.series["edited"][shown.labels.index(recall.token_text(top))] == pytest.approx(
-        float(edited.softmax(-1)[top]), abs=1e-5
+        100 * float(edited.softmax(-1)[top]), abs=0.006
     )
+    rank = int((edited > edited[top]).sum())
+    assert panel(deck, "Effect").title.endswith(f"rank 0 → {rank}")
     deck.choose({"λ": 1})
     assert panel(deck, "Effect").series["nats"].abs().max() < 1e-6
 
@@ -281,7 +322,8 @@ def test_what_was_not_recorded_is_named(view, record):
     [
         lambda t: state_cinema(t, 0, 4), lambda t: influence_deck(t, 0, [9]), lambda t: chunk_deck(t, 0, -5),
         lambda t: memory_replay(t, 0, 4), lambda t: state_cinema(t, 0, 0, keys=[99]), lambda t: state_cinema(t, 3, 0),
-        lambda t: influence_deck(t, 3), lambda t: influence_deck(t, 0, []),
+        lambda t: influence_deck(t, 3), lambda t: influence_deck(t, 0, []), lambda t: attention_pair(t, 1, start=4),
+        lambda t: influence_deck(t, 1, start=4), lambda t: influence_deck(t, 1, [0, 1], start=2),
     ],
 )  # fmt: skip
 def test_heads_tokens_and_layers_that_do_not_exist_are_refused(view, trace):

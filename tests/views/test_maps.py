@@ -13,8 +13,16 @@ VALUES = torch.tensor([[1.5, -2.25, 0.0], [torch.nan, 4.0, 0.125]])
 ROWS, COLUMNS = ["first", "second"], ["a", "b", "c"]
 
 
+WHITE = '<span style="color:white">'
+
+
 def cells(figure) -> torch.Tensor:
     return torch.tensor(figure.data[0].z)
+
+
+def texts(figure) -> list[list[str]]:
+    """What stands in the cells, whatever its colour."""
+    return [[text.removeprefix(WHITE).removesuffix("</span>") for text in row] for row in figure.data[0].text]
 
 
 def test_a_heat_map_draws_the_numbers_and_names_the_extremes():
@@ -41,6 +49,14 @@ def test_small_maps_bear_numbers_and_larger_ones_a_minus_where_they_are_negative
     assert not any(any(row) for row in in_cells(torch.full((MARKED + 1, 3), -1.0), 1.0))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_text_on_a_strong_colour_is_white(sign):
+    figure = heat_map(sign * VALUES, ROWS, COLUMNS, provenance=FROM)
+    white = [[text.startswith(WHITE) for text in row] for row in figure.data[0].text]
+    assert white == [[False, True, False], [False, True, False]]  # −2.25 and 4 of 4
+    assert texts(figure)[1] == ["", "4" if sign > 0 else "−4", "0.125" if sign > 0 else "−0.125"]
+
+
 @pytest.mark.parametrize(
     "values, rows", [(VALUES, ["one"]), (VALUES[0], ROWS), (torch.full((2, 3), torch.nan), ROWS)], ids=range(3)
 )
@@ -54,7 +70,7 @@ def test_a_strip_shows_every_token_once_with_its_value(count):
     tokens = [f"w{n}" for n in range(count)]
     values = torch.linspace(-1, 3, count)
     figure = token_strip(tokens, values, provenance=FROM, what="β")
-    drawn, written = cells(figure).flatten(), [text for row in figure.data[0].text for text in row]
+    drawn, written = cells(figure).flatten(), [text for row in texts(figure) for text in row]
     torch.testing.assert_close(drawn[:count], values)
     assert drawn[count:].isnan().all() and not any(written[count:])
     for token, value, text in zip(tokens, values.tolist(), written, strict=False):
@@ -64,7 +80,7 @@ def test_a_strip_shows_every_token_once_with_its_value(count):
 
 
 def test_spaces_can_be_seen_in_a_strip():
-    assert "␣a" in token_strip([" a", "\n"], torch.tensor([1.0, 2.0]), provenance=FROM).data[0].text[0][0]
+    assert "␣a" in texts(token_strip([" a", "\n"], torch.tensor([1.0, 2.0]), provenance=FROM))[0][0]
 
 
 def test_a_strip_needs_one_value_per_token():
@@ -75,8 +91,8 @@ def test_a_strip_needs_one_value_per_token():
 def test_a_recall_grid_is_in_percent_and_counts_the_good_cells():
     accuracy = torch.tensor([[1.0, 0.995, 0.5], [torch.nan, 0.25, 0.0625]])
     figure = recall_grid(accuracy, [2, 4], [8, 16, 32], provenance=FROM, axes=("keys", "writes"), chance=1 / 16)
-    assert list(figure.data[0].text[0]) == ["100%", "100%", "50%"]
-    assert figure.data[0].text[1][0] == ""  # nothing was asked
+    assert texts(figure)[0] == ["100%", "100%", "50%"]
+    assert texts(figure)[1][0] == ""  # nothing was asked
     assert "2 of 5 cells reach 99 %" in figure.caption() and "6.2%" in figure.caption()
     assert "smallest at 4 · 32, 0.0625" in figure.caption()
 
@@ -88,7 +104,7 @@ def test_the_lens_map_writes_the_best_guess_and_marks_what_is_final():
     words = {n: qwen.token_text(n) for n in lens.ids.unique().tolist()}
     figure = logit_lens_map(lens, trace.tokens, words, provenance=trace.provenance)
     torch.testing.assert_close(cells(figure), lens.probabilities[..., 0])
-    text = figure.data[0].text
+    text = texts(figure)
     for row in range(len(lens.ids)):
         for n in range(len(trace.tokens)):
             assert text[row][n].endswith("*") == bool(lens.chosen_rank[row, n] == 0)

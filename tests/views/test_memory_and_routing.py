@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from small import IDS, MOE, small
+from views.test_maps import cells, texts
 
 import qwen35_lab as lab
 from qwen35_lab.views import expert_heat_map, expert_load, half_lives, write_erase_decay
@@ -53,7 +54,8 @@ def test_half_lives_are_medians_of_ln_2_over_minus_g(trace):
             )
     longer = sum(x > len(IDS) for x in drawn.values())
     assert f"{longer} of 12 outlast this text of {len(IDS)} tokens" in figure.caption()
-    assert figure.layout.xaxis.type == "log"
+    low, high = figure.layout.xaxis.range
+    assert figure.layout.xaxis.type == "log" and low < math.log10(len(IDS)) < high  # the dashed line can be seen
 
 
 def test_a_memory_that_never_fades_is_said_to_be_endless():
@@ -72,7 +74,7 @@ def test_half_lives_need_a_recorded_decay(trace):
 @pytest.mark.parametrize("show", ["weights", "probabilities", "logits"])
 def test_the_expert_map_shows_what_was_asked_for_and_numbers_the_choices(routed, show):
     figure = expert_heat_map(routed, 2, show)
-    z, text = torch.tensor(figure.data[0].z), figure.data[0].text  # [expert][token]
+    z, text = cells(figure), texts(figure)  # [expert][token]
     logits, ids, weights = (
         torch.as_tensor(routed[f"layers.2.ffn.{name}"]) for name in ("router_logits", "expert_ids", "expert_weights")
     )

@@ -207,10 +207,26 @@ def test_against_itself_there_is_no_first_difference():
     assert seen["apart"] is None and json.loads(lab.step(qwen, IDS).payload)["against"] is None
 
 
+def test_a_value_of_another_shape_is_told_in_words_in_place_of_a_difference():
+    qwen = small(MOE)
+    other = qwen.trace(IDS, "*", lab.routing(top_k=1))
+    widget = lab.step(qwen, IDS, against=other)
+    seen = decoded(json.loads(widget.payload))
+    names = [stop["name"] for stop in seen["stops"]]
+    chosen = names.index("layers.0.ffn.expert_ids")
+    assert seen["apart"] == [chosen, 0] and seen["stops"][chosen]["difference"] is None
+    assert seen["stops"][chosen]["otherShape"] == "token 11 × choice 1"
+    assert seen["stops"][0]["otherShape"] is None and seen["stops"][0]["difference"] is not None
+    widget.stop = chosen
+    assert "different from that of RANDOM" in widget.alt() and "that is token 11 × choice 1" in widget.alt()
+    assert Image.open(io.BytesIO(widget.static())).height > 500
+
+
 def test_other_tokens_are_refused():
     qwen = small()
-    with pytest.raises(lab.InputError, match="different tokens"):
-        lab.step(qwen, IDS, against=qwen.trace(IDS[::-1]))
+    for other in (IDS[::-1], IDS[:-1], [*IDS[:-1], 0]):
+        with pytest.raises(lab.InputError, match="different tokens"):
+            lab.step(qwen, IDS, against=qwen.trace(other))
 
 
 # ------------------------------------------------------------------------- without a browser
