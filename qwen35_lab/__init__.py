@@ -18,10 +18,11 @@ from .edits import edit
 from .errors import CheckpointError, ConfigError, InputError, LabError, TraceError
 from .family import family, load_config
 from .generate import Sampling
-from .model import Cache, TextModel, taps
+from .model import Cache, MultimodalModel, TextModel, taps
 from .provenance import Provenance
 from .qwen import Qwen, from_config, load, save
 from .routers import routing
+from .speculative import Draft, Drafts
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Cache", "CheckpointError", "ConfigError", "InputError", "LabError", "ModelConfig", "Provenance", "Qwen",
-    "Sampling", "TextConfig", "TextModel", "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim",
+    "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError", "ModelConfig",
+    "MultimodalModel", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim",
     "diff", "edit", "edit_effect", "exercises", "family", "from_config", "gap", "load", "load_config", "logit_lens",
     "parity_ledger", "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
 ]  # fmt: skip

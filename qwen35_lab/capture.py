@@ -25,7 +25,8 @@ def listed(patterns: str | Iterable[str]) -> tuple[str, ...]:
 def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
     """The taps whose name matches one of the globs, in the order of the patterns.
 
-    A pattern that ends in `*` matches no lazy tap: forming one costs time and memory, so it wants to be named.
+    A pattern that ends in `*` matches no lazy tap: forming one costs time and memory, so it wants to be named. The MTP
+    head does not run in a forward pass, so that its taps match only patterns that begin with "mtp".
 
     Raises:
         InputError: a pattern that matches no tap.
@@ -34,6 +35,8 @@ def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
     matching: dict[str, Tap] = {}
     for pattern in listed(patterns):
         matches = {n: t for n, t in found.items() if fnmatchcase(n, pattern) and not (t.lazy and pattern.endswith("*"))}
+        if not pattern.startswith("mtp"):
+            matches = {n: t for n, t in matches.items() if not n.startswith("mtp.")}
         if not matches:
             near = difflib.get_close_matches(pattern, found, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "list them with lab.taps(model)."

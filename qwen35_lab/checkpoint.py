@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .config import LINEAR, ModelConfig, TextConfig, VisionConfig
+from .config import FULL, LINEAR, ModelConfig, TextConfig, VisionConfig
 from .errors import CheckpointError
 from .files import write_folder
 from .model import MultimodalModel, TextModel, build
@@ -85,6 +85,13 @@ VISION_BLOCK = (
     ("visual.blocks.{n}.mlp.linear_fc1.{part}", "vision.blocks.{n}.mlp.linear_fc1.{part}"),
     ("visual.blocks.{n}.mlp.linear_fc2.{part}", "vision.blocks.{n}.mlp.linear_fc2.{part}"),
 )
+MTP = (
+    ("mtp.fc.weight", "mtp.fc.weight"),
+    ("mtp.norm.weight", "mtp.norm.weight"),
+    ("mtp.pre_fc_norm_embedding.weight", "mtp.pre_fc_norm_embedding.weight"),
+    ("mtp.pre_fc_norm_hidden.weight", "mtp.pre_fc_norm_hidden.weight"),
+)
+NO_PREFIX = ("lm_head.", "mtp.")  # these stand beside the language model
 PREFIXES = ("model.language_model.", "model.")  # multimodal checkpoints, text-only ones
 IGNORED = (r"mtp\..*",)  # parts of the architecture this model does not have
 UNSEEN = r"model\.visual\..*"  # left out where the config has no vision: a language model out of a larger checkpoint
@@ -100,6 +107,7 @@ class LoadReport:
     tensors: int
     bytes: int  # of the tensors that were used, as stored
     ignored: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()  # what else there is to know
 
     def __repr__(self) -> str:
         groups: dict[str, int] = {}
@@ -107,18 +115,25 @@ class LoadReport:
             group = ".".join(name.split(".")[: 2 if name.startswith("model.") else 1])
             groups[group] = groups.get(group, 0) + 1
         left_out = ", ".join(f"{n} × {group}.*" for group, n in groups.items()) or "nothing"
-        return f"{self.tensors} tensors, {self.bytes / 1e6:,.1f} MB from {self.folder}; ignored: {left_out}"
+        line = f"{self.tensors} tensors, {self.bytes / 1e6:,.1f} MB from {self.folder}; ignored: {left_out}"
+        return "\n".join((line, *self.notes))
 
 
 def name_map(config: TextConfig) -> dict[str, str]:
-    """Our parameter name -> official name without prefix, for every parameter of the language model."""
+    """Our parameter name -> official name without prefix, of the language model and of its MTP head."""
     rows = list(OUTER)
     for n, kind in enumerate(config.layer_types):
-        mixer = DELTANET if kind == LINEAR else ATTENTION + (ATTENTION_BIAS if config.attention_bias else ())
-        rows += [(a.format(n=n), b.format(n=n)) for a, b in EVERY_LAYER + mixer + (MOE if config.is_moe else DENSE)]
+        rows += _layer_rows(config, kind, n)
+    if config.mtp_num_hidden_layers:
+        rows += [*MTP, *((f"mtp.{a}", f"mtp.{b}") for a, b in _layer_rows(config, FULL, 0))]
     if not config.tie_word_embeddings:
         rows.append(("lm_head.weight", "lm_head.weight"))
     return {ours: official for official, ours in rows}
+
+
+def _layer_rows(config: TextConfig, kind: str, n: int) -> list[tuple[str, str]]:
+    mixer = DELTANET if kind == LINEAR else ATTENTION + (ATTENTION_BIAS if config.attention_bias else ())
+    return [(a.format(n=n), b.format(n=n)) for a, b in EVERY_LAYER + mixer + (MOE if config.is_moe else DENSE)]
 
 
 def vision_names(config: VisionConfig | None) -> dict[str, str]:
@@ -132,10 +147,10 @@ def vision_names(config: VisionConfig | None) -> dict[str, str]:
 
 
 def official_name(name: str, prefix: str) -> str:
-    """The head and the vision tower stand outside the language model's prefix."""
+    """The heads and the vision tower stand outside the language model's prefix."""
     if name.startswith("visual."):
         return "model." + name
-    return name if name.startswith("lm_head.") else prefix + name
+    return name if name.startswith(NO_PREFIX) else prefix + name
 
 
 def read_model(
@@ -153,6 +168,7 @@ def read_model(
         model = build(config)
     with ExitStack() as stack:
         tensors = _Tensors(folder, stack)
+        notes = _without_mtp(model, tensors)
         names = name_map(config.text) | vision_names(config.vision)
         prefix = next((p for p in PREFIXES if p + "embed_tokens.weight" in tensors), PREFIXES[-1])
         dtype = dtype or tensors.dtype(prefix + "embed_tokens.weight")
@@ -182,7 +198,15 @@ def read_model(
                 f"The checkpoint {folder} does not match its config.json: {'; '.join(problems[:5])}{more}; "
                 "download it again, or check that config.json and the weights belong together."
             )
-    return model.eval(), LoadReport(folder, len(used), size, sorted(ignored))
+    return model.eval(), LoadReport(folder, len(used), size, sorted(ignored), notes)
+
+
+def _without_mtp(model: TextModel, tensors: "_Tensors") -> tuple[str, ...]:
+    """Take off an MTP head that the config promises and the files do not hold (transformers writes such); say so."""
+    if model.mtp is None or any(name.startswith("mtp.") for name in tensors):
+        return ()
+    model.mtp = None
+    return ("The config promises an MTP head, but there are no mtp.* tensors: loaded without it.",)
 
 
 def dtype_of(name: str, dtype: torch.dtype) -> torch.dtype:
@@ -231,18 +255,19 @@ def write_model(
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
             (beside / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
         dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
-        words = multimodal(config, dtype) if seeing else text_only(config, dtype)
+        words = (multimodal if seeing else text_only)(config, dtype, mtp=model.mtp is not None)
         (beside / "config.json").write_text(json.dumps(words, indent=2) + "\n")
         for path in extra:
             (beside / path.name).write_bytes(path.read_bytes())
 
 
-def text_only(config: ModelConfig, dtype: str) -> dict[str, Any]:
+def text_only(config: ModelConfig, dtype: str, mtp: bool = False) -> dict[str, Any]:
     """The `config.json` of the language model alone: the file's own words, and over them what the model has."""
     text, rope = config.text, config.text.rope
     renamed = {"output_gate": "output_gate_type", "state_dtype": "mamba_ssm_dtype", "rope": "rope_parameters"}
     raw = {k: v for k, v in (config.raw.get("text_config") or config.raw).items() if k not in OLDER_SPELLINGS}
     known = {renamed.get(f.name, f.name): getattr(text, f.name) for f in fields(text)}
+    known["mtp_num_hidden_layers"] = int(mtp)  # the config may promise a head that the model does not have
     known = {name: value for name, value in known.items() if value or name in raw}  # a dense model has no experts
     yarn = ("factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "truncate")
     known["rope_parameters"] = {
@@ -265,11 +290,11 @@ def text_only(config: ModelConfig, dtype: str) -> dict[str, Any]:
     }
 
 
-def multimodal(config: ModelConfig, dtype: str) -> dict[str, Any]:
+def multimodal(config: ModelConfig, dtype: str, mtp: bool = False) -> dict[str, Any]:
     """The `config.json` of language model and vision tower together."""
     assert config.vision is not None
     kind = "Qwen3_5Moe" if config.text.is_moe else "Qwen3_5"
-    text = text_only(config, dtype)
+    text = text_only(config, dtype, mtp)
     tokens = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     return {
         **{k: v for k, v in config.raw.items() if k not in OLDER_SPELLINGS},
@@ -347,6 +372,8 @@ def _weight_files(folder: Path) -> list[str]:
 
 
 def _is_ignored(name: str, config: ModelConfig) -> bool:
+    if name.startswith("mtp.") and config.text.mtp_num_hidden_layers:
+        return False
     tied_head = config.text.tie_word_embeddings and name == "lm_head.weight"
     patterns = IGNORED if config.vision else (*IGNORED, UNSEEN)
     return tied_head or any(re.fullmatch(pattern, name) for pattern in patterns)

@@ -103,12 +103,14 @@ def estimate(
             lengths["choice"] = choices[name.rpartition(".")[0]]
         return prod(lengths.values()) * tap.dtype_in(dtype).itemsize
 
-    kept = {name: size(name, tap, read, read) for name, tap in recorded.items() if patches or not seen_only(name)}
+    slots = {name: read - name.startswith("mtp.") for name in recorded}  # the MTP head reads pairs of tokens
+    made = {name: tap for name, tap in recorded.items() if patches or not seen_only(name)}
+    kept = {name: size(name, tap, slots[name], slots[name]) for name, tap in made.items()}
     wide = torch.promote_types(dtype, torch.float32).itemsize
     run = _Run(piece, tokens, dtype.itemsize, wide, frozenset(recorded | changed), frozenset(recorded), patches, cells)
     working = _working(model, run, choices)
     for name, tap in changed.items():
-        part = ".".join(name.split(".")[:3])
+        part = ".".join(name.split(".")[: 4 if name.startswith("mtp.") else 3])
         working[part] = working.get(part, 0) + COPIES * size(name, tap, 1 if tap.recurrent else piece, tokens)
     pieces = [kept[name] for name, tap in recorded.items() if (new and not seen_only(name)) or tap.recurrent]
     embeds = tokens * model.config.hidden_size * run.e if patches else 0  # with the pictures in their places
@@ -150,19 +152,24 @@ def _choices(model: TextModel, edits: Sequence[AnyEdit]) -> dict[str, int]:
         if isinstance(each, RoutingEdit) and isinstance(each.top_k, int):
             turned = pick(slice(None) if each.layer is None else each.layer, len(model.layers), "layer").tolist()
             found |= {n: each.top_k for n in turned if n in found}
-    return {f"layers.{n}.ffn": k for n, k in found.items()}
+    heads = {} if model.mtp is None else {f"mtp.layers.{n}.ffn": layer.ffn for n, layer in enumerate(model.mtp.layers)}
+    alone = {name: ffn.top_k for name, ffn in heads.items() if isinstance(ffn, SparseMoE)}
+    return {f"layers.{n}.ffn": k for n, k in found.items()} | alone
 
 
 def _working(model: TextModel, run: _Run, choices: dict[str, int]) -> dict[str, int]:
     """By part of the model, what it has alive at most."""
     found = {}
     stream = run.T * model.config.hidden_size * (3 * run.e + 3 * run.w)  # x, norm(x), what is added; the norm's own
-    for n, layer in enumerate(model.layers):
-        mixer: Any = layer.mixer
-        ffn: Any = layer.ffn
+    layers: list[tuple[str, Any]] = [(f"layers.{n}", layer) for n, layer in enumerate(model.layers)]
+    if model.mtp is not None and any(name.startswith("mtp.") for name in run.heard):
+        layers += [(f"mtp.layers.{n}", layer) for n, layer in enumerate(model.mtp.layers)]
+        found["mtp.logits"] = stream + model.config.vocab_size * ("mtp.logits" not in run.recorded) * run.T * run.e
+    for at, layer in layers:
+        mixer, ffn = layer.mixer, layer.ffn
         inside: Callable[..., int] = _deltanet if isinstance(mixer, GatedDeltaNet) else _attention
-        found[f"layers.{n}.mixer"] = stream + inside(mixer, f"layers.{n}.mixer", run)
-        found[f"layers.{n}.ffn"] = stream + _feed_forward(ffn, run, choices.get(f"layers.{n}.ffn", 0))
+        found[f"{at}.mixer"] = stream + inside(mixer, f"{at}.mixer", run)
+        found[f"{at}.ffn"] = stream + _feed_forward(ffn, run, choices.get(f"{at}.ffn", 0))
     scored = run.T if model.logits.wanted or "logits" in run.heard else 1
     if isinstance(model, MultimodalModel) and run.patches:
         found |= _tower(model.vision, run)

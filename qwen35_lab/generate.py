@@ -121,6 +121,16 @@ def check_length(model: TextModel, prompt: int, max_new_tokens: int) -> None:
         )
 
 
+def look(
+    model: TextModel, input_ids: Tensor, mask: Tensor | None, pictures: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """See a prompt's pictures once, so that it can be read in pieces: positions and embeddings of its tokens, as
+    `MultimodalModel.place` gives them. Raises InputError if the model has no eyes."""
+    if not isinstance(model, MultimodalModel):
+        raise InputError("This model has no eyes; leave out the pictures, or load a checkpoint with vision.")
+    return model.place(input_ids, mask, None, **pictures)
+
+
 @torch.inference_mode()
 def decode(
     model: TextModel,
@@ -157,9 +167,7 @@ def decode(
     positions = (mask.cumsum(-1) - 1).clamp(min=0)  # padding has no position: rows agree with themselves alone
     embeds = None
     if pictures:
-        if not isinstance(model, MultimodalModel):
-            raise InputError("This model has no eyes; leave out the pictures, or load a checkpoint with vision.")
-        positions, embeds = model.place(input_ids, mask, None, **pictures)
+        positions, embeds = look(model, input_ids, mask, pictures)
     stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
     done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
     cache = model.new_cache()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError
-from .model import MultimodalModel, TextModel
+from .model import MTPHead, MultimodalModel, TextModel
 from .model.moe import SparseMoE
 from .model.taps import Hook, listen
 from .model.vision import VisionTower
@@ -27,6 +27,7 @@ class Passes:
         self.number = 0  # of the pass
         self.past = 0  # tokens that the cache held before it, with padding
         self.new = 0  # tokens that it reads, with padding
+        self.slots = 0  # of the MTP head, before those that it reads now
         self.tokens = 0  # the most that any pass has had behind it
         self.real: Tensor | None = None  # bool [batch, past + new], False at padding; None if there is none
         self.prompts: list[int | None] = [None]  # tokens of each row's prompt, or of every one's; None is not known
@@ -35,6 +36,8 @@ class Passes:
         listen(stack, model, self, before=True)
         if isinstance(model, MultimodalModel):
             listen(stack, model.vision, self._look, before=True)
+        if model.mtp is not None:
+            listen(stack, model.mtp, self._begin_head, before=True)
 
     def __call__(self, model: TextModel, args: tuple, kwargs: dict[str, Any]) -> None:
         given = dict(zip(("input_ids", "attention_mask", "position_ids", "cache"), args)) | kwargs
@@ -56,6 +59,9 @@ class Passes:
         grids = kwargs["grids"] if "grids" in kwargs else args[1]
         sizes = torch.tensor([rows * columns for frames, rows, columns in grids for _ in range(frames)])
         self.frames = torch.arange(len(sizes)).repeat_interleave(sizes)
+
+    def _begin_head(self, head: MTPHead, args: tuple, kwargs: dict[str, Any]) -> None:
+        self.slots = cache.length if (cache := kwargs.get("cache")) is not None else 0
 
     def _prompts(self, batch: int, told: Tensor | int | None) -> list[int | None]:
         if told is not None:

@@ -26,12 +26,13 @@ from .generate import Sampling, TextStream, check_length, decode
 from .inputs import Processor
 from .interrupt import whole_stack
 from .locate import find_device, find_dtype, find_folder
-from .model import TextModel, build, taps
+from .model import TextModel, build, mtp_logits, taps
 from .model.init import initialise
 from .model.taps import listen
 from .passes import Passes, in_force, unedited
 from .paths import data_path
 from .provenance import Provenance
+from .speculative import Drafts, decode_speculatively, refuse_batches
 from .trace import Step, Trace
 
 # files that make a checkpoint folder whole besides config and weights
@@ -178,7 +179,7 @@ class Qwen:
 
     def generate(
         self, prompt: Prompt, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
-        stop: str | Sequence[str] = (), **sampling: Any,
+        stop: str | Sequence[str] = (), speculative: int | Drafts = 0, **sampling: Any,
     ) -> Any:  # fmt: skip
         """Continue a prompt. Returns what is new: a text for a text, a list for a list of texts, ids for ids.
 
@@ -187,42 +188,37 @@ class Qwen:
             images, videos: paths, PIL images, arrays, lists of frames; where the text does not say where they belong,
                 at its beginning.
             stop: the answer ends before any of these strings (and at the checkpoint's own stop tokens).
+            speculative: how many tokens the MTP head drafts ahead, for one prompt at a time; a `lab.Drafts` keeps a
+                record. Greedy text is the same as without, sampled text is drawn from the same distribution.
             sampling: temperature, top_k, top_p, min_p, presence_penalty, repetition_penalty, seed
                 (see `Sampling`); greedy if none is given.
         Raises:
-            InputError: an empty or too long prompt, an id outside the vocabulary, a setting out of range.
+            InputError: an empty or too long prompt, an id outside the vocabulary, a setting out of range, no MTP head.
         """
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
         if isinstance(prompt, str):
-            seen = {"images": images, "videos": videos}
-            return "".join(self.stream(prompt, max_new_tokens, stop=stop, **seen, **sampling))
+            how: dict[str, Any] = {"images": images, "videos": videos, "stop": stop, "speculative": speculative}
+            return "".join(self.stream(prompt, max_new_tokens, **how, **sampling))
         if isinstance(prompt, list | tuple) and prompt and all(isinstance(p, str) for p in prompt):
+            if speculative:
+                refuse_batches(len(prompt))
+                how = {"images": images, "videos": videos, "stop": stop, "speculative": speculative}
+                return [self.generate(str(prompt[0]), max_new_tokens, **how, **sampling)]
             batch = self._batch([str(p) for p in prompt], images, videos)
             return self._generate_texts(*batch, max_new_tokens, stop, Sampling.of(sampling))
         if stop:
             raise InputError("Stop strings end a text, and the prompt is token ids; pass a text, or leave out stop.")
-        ids = self.encode(prompt, images, videos)
-        steps = decode(
-            self.model, ids, max_new_tokens=max_new_tokens, sampling=Sampling.of(sampling), stop_ids=self.stop_ids
-        )
-        return torch.cat([ids[0, :0], *steps])
+        given = self._encode(prompt, images, videos)
+        return torch.cat([given[0][0, :0], *self._decode(*given, max_new_tokens, Sampling.of(sampling), speculative)])
 
     def stream(
         self, prompt: str, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
-        stop: str | Sequence[str] = (), **sampling: Any,
+        stop: str | Sequence[str] = (), speculative: int | Drafts = 0, **sampling: Any,
     ) -> Iterator[str]:  # fmt: skip
         """Like `generate` for one text, piece by piece as the text becomes certain."""
         text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
-        ids, pictures = self._encode(prompt, images, videos)
-        steps = decode(
-            self.model,
-            ids,
-            pictures=pictures,
-            max_new_tokens=max_new_tokens,
-            sampling=Sampling.of(sampling),
-            stop_ids=self.stop_ids,
-        )
-        for token in steps:
+        given = self._encode(prompt, images, videos)
+        for token in self._decode(*given, max_new_tokens, Sampling.of(sampling), speculative):
             if int(token) in self.stop_ids:
                 break
             if piece := text.push(int(token)):
@@ -231,6 +227,14 @@ class Qwen:
                 return
         if rest := text.close():
             yield rest
+
+    def _decode(
+        self, ids: Tensor, pictures: Mapping[str, Tensor], new: int, sampling: Sampling, speculative: int | Drafts
+    ) -> Iterator[Tensor]:
+        how: dict[str, Any] = {"max_new_tokens": new, "sampling": sampling, "stop_ids": self.stop_ids}
+        if isinstance(speculative, int) and speculative == 0:
+            return decode(self.model, ids, pictures=pictures, **how)
+        return decode_speculatively(self.model, ids, pictures=pictures, speculative=speculative, **how)
 
     def _batch(self, prompts: list[str], images: Any, videos: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Ids and mask [batch, token], padded on the left, and the tensors of the pictures among them."""
@@ -272,7 +276,8 @@ class Qwen:
 
         Args:
             prompt: a text, token ids, or chat messages.
-            record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are).
+            record: globs; one that ends in `*` matches no lazy tap (docs/taps.md says which are). Patterns that begin
+                with "mtp" run the MTP head too, over the whole text: one slot less than there are tokens.
             edits: what to change on the way, see `lab.edit` and `lab.routing`; recorded is what came of it. Those
                 of an enclosing `with qwen.edited(…)` act too, and the provenance names them all.
             images, videos: as in `generate`.
@@ -286,6 +291,9 @@ class Qwen:
         (ids, pictures), record = self._encode(prompt, images, videos), capture.listed(record)
         edits = edits_of(edits)
         chosen = self._sampling(ids, max_new_tokens, sampling)
+        mtp = any(name.startswith("mtp.") for name in capture.chosen(self.model, record))
+        if mtp and max_new_tokens:
+            raise InputError("The MTP head is traced over a given text; leave out max_new_tokens, or the mtp taps.")
         counts = self._counts(pictures)
         refuse_what_does_not_fit(self.model, record, ids.shape[1], edits, max_new_tokens, **counts)
         with edited(self.model, edits), capture.record(self.model, record) as values:
@@ -294,8 +302,9 @@ class Qwen:
             if max_new_tokens:
                 ids, steps = self._steps(ids, pictures, max_new_tokens, chosen, every)
             else:
-                self.model(ids, logits_to_keep=0 if every else 1, **pictures)
-                steps = ()
+                out, steps = self.model(ids, logits_to_keep=0 if every else 1, **pictures), ()
+                if mtp:
+                    mtp_logits(self.model, out.hidden, ids, positions=out.positions, embedded=out.embedded)
         axes = {name: tap.axes for name, tap in taps(self.model) if name in values}
         tensors = {name: capture.joined(values.pop(name), name, axes[name])[0] for name in list(values)}
         provenance = replace(self.provenance, edits=in_words, sampling=str(chosen) if max_new_tokens else "")

@@ -56,6 +56,7 @@ class Selection:
         number, fired = self.seen
         fired = fired if number == passes.number else 0
         start = passes.past + (fired if self.tap.recurrent else passes.new - size)  # logits may be of the last alone
+        start = passes.slots if self.name.startswith("mtp.") else start  # slot i belongs to token i
         self.seen = (passes.number, fired + size)
         if passes.real is None:
             self.row, self.start = 0, start

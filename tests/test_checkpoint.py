@@ -526,5 +526,5 @@ def test_quantised_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_model_larger_than_the_machine_is_refused_before_it_is_made() -> None:
-    with pytest.raises(lab.InputError, match=r"Qwen3\.5-397B-A17B takes 1,587 GB, and this machine has"):
+    with pytest.raises(lab.InputError, match=r"Qwen3\.5-397B-A17B takes 1,614 GB, and this machine has"):
         lab.from_config("Qwen3.5-397B-A17B")

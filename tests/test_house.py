@@ -30,7 +30,8 @@ LAYERS = [
     {"family"},
     {"model"},
     {"checkpoint", "hub", "inputs", "locate"},
-    {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"},
+    {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"}
+    | {"speculative"},
     {"training", "nano", "recall"},
     {"analysis"},
     {"views"},

@@ -240,12 +240,12 @@ def test_the_page_of_taps_is_the_codes():
 
 @pytest.mark.parametrize("moe", [False, True])
 def test_every_tap_is_in_the_table_with_the_shape_that_it_really_has(moe):
-    qwen = small(MOE if moe else DENSE)
-    trace = qwen.trace(IDS, ALL)
+    qwen = small(MOE if moe else DENSE, mtp_num_hidden_layers=1)
+    trace = qwen.trace(IDS, [*ALL, "mtp.*", *(f"mtp.{tap}" for tap in ALL[-2:])])
     rows = {row[0]: row for row in tap_table.tap_table(qwen.model).rows}
     for name, tap in lab.taps(qwen.model):
         row = rows[tap_table.generic(qwen.model, name)]
         shape = " × ".join(f"{axis} {size}" for axis, size in zip(trace.axes[name], trace[name].shape, strict=True))
-        shown = row[1].replace(" T", f" {len(IDS)}")
+        shown = row[1].replace(" T", f" {len(IDS) - name.startswith('mtp.')}")
         assert shown == shape and row[3] == tap.meaning
         assert (row[2] == "always") == (not tap.lazy)

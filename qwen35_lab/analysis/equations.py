@@ -68,6 +68,13 @@ EQUATIONS: dict[str, dict[str, Equation]] = {
     "VisionMLP": {
         "out": Equation("out_p = W_2 gelu(W_1 x_p)", ("after_attention",), "x = LayerNorm(x^{mid})"),
     },
+    "MTPHead": {
+        "embed_norm": Equation("e_t = RMSNorm(E[token_{t+1}])", ("embed",), "E is the embedding table"),
+        "hidden_norm": Equation("f̂_t = RMSNorm(f_t)", ("final",), "f is what the main model's head reads"),
+        "joined": Equation("x_t = W [e_t ; f̂_t]", ("mtp.embed_norm", "mtp.hidden_norm"), "one above the other"),
+        "final": Equation("y_t = RMSNorm(h_t)", (STREAM,), "h as the head's layer leaves it"),
+        "logits": Equation("logits_t = U y_t", ("mtp.final",), "U is the main model's head; a guess at token t + 2"),
+    },
     "Block": {
         "input": Equation("h_ℓ^{in} = h_{ℓ−1}^{out}", (STREAM,), "in the first layer, the embedding"),
         "after_mixer": Equation("h_ℓ^{mid} = h_ℓ^{in} + mixer(RMSNorm(h_ℓ^{in}))", ("input", "mixer.out")),

@@ -168,7 +168,8 @@ def _transformers_model(qwen: Qwen) -> Any:
     config = kind(**text_only(qwen.config, str(dtype).removeprefix("torch.")))
     model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval().to(qwen.device)
     names = name_map(qwen.config.text)
-    parameters = [(ours, p) for ours, p in qwen.model.named_parameters() if ours in names]  # not the vision tower's
+    # not the vision tower's, and not the MTP head's, which transformers does not have
+    parameters = [(n, p) for n, p in qwen.model.named_parameters() if not n.startswith(("vision.", "mtp."))]
     weights = {official_name(names[ours], "model."): p for ours, p in parameters}
     missing, unexpected = model.load_state_dict(weights, strict=False)
     tied = {"lm_head.weight"} if qwen.config.text.tie_word_embeddings else set()

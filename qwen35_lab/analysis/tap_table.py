@@ -15,6 +15,8 @@ from .table import Table
 EXAMPLE = "Qwen3.5-35B-A3B"  # has every kind of tap
 HEADERS = ("tap", "axes", "formed", "meaning")
 DENSE = "`layers.N.ffn.out` is the only tap of a dense feed-forward."
+MTP = """The MTP head's own layer has the taps of a gated attention layer, as `mtp.layers.0`. The head runs while
+drafting, and in a trace of which a pattern begins with `mtp`; there it has one slot less than there are tokens."""
 ABOUT = f"""# Taps: every value has a name
 
 A tap is a place in the forward pass whose value can be recorded (`qwen.trace(prompt, record=["layers.*.mixer.beta"])`)
@@ -22,6 +24,7 @@ and edited (`lab.edit("layers.0.mixer.beta", token=5, head=2).scale(0)`) by its 
 number of a layer. Axes are named as in `trace[name].axes`, without the batch; sizes are those of {EXAMPLE}, in
 a pass over T tokens, and pictures of P patches. What is formed *when asked for* costs extra time and memory: a pattern
 that ends in `*` does not match it. {DENSE}
+{MTP}
 
 This page is made by `qwen35-lab taps --markdown`.
 """
@@ -42,17 +45,19 @@ def tap_table(model: TextModel, caption: str = "") -> Table:
 def in_order(model: TextModel) -> list[tuple[str, Tap]]:
     """All taps with their names, from the embedding to the logits."""
     places = ("embed", "input", "mixer", "after_mixer", "ffn", "output", "final", "logits")
+    mtp = ("embed_norm", "hidden_norm", "joined", "layers", "final", "logits")
 
-    tower, seen = (
-        ("patches", "positions", "blocks", "merged"),
-        ("input", "attention", "after_attention", "mlp", "output"),
-    )
+    tower = ("patches", "positions", "blocks", "merged")
+    seen = ("input", "attention", "after_attention", "mlp", "output")
 
     def place(pair: tuple[str, Tap]) -> tuple[int, ...]:
         words = pair[0].split(".")
         if words[0] == "vision":
             block, step = (int(words[2]), seen.index(words[3])) if words[1] == "blocks" else (0, 0)
             return -2, tower.index(words[1]), block, step
+        if words[0] == "mtp":
+            inside = places.index(words[3]) if words[1] == "layers" else 0
+            return len(model.layers) + 1, mtp.index(words[1]), inside
         if words[0] == "layers":
             return int(words[1]), places.index(words[2])
         return (-1, 0) if words[0] == "embed" else (len(model.layers), places.index(words[0]))
@@ -63,10 +68,10 @@ def in_order(model: TextModel) -> list[tuple[str, Tap]]:
 def generic(model: TextModel, name: str) -> str:
     """layers.3.mixer.k -> "layers.N.mixer.k (F)": the mixers of the two kinds of layer have other taps."""
     name = re.sub(r"^vision\.blocks\.\d+", "vision.blocks.N", name)
-    if not (match := re.match(r"layers\.(\d+)\.(.*)", name)):
+    if not (match := re.match(r"(mtp\.)?layers\.(\d+)\.(.*)", name)):
         return name
-    kind = {LINEAR: "L", FULL: "F"}[model.config.layer_types[int(match[1])]]
-    return f"layers.N.{match[2]}" + (f" ({kind})" if match[2].startswith("mixer.") else "")
+    kind = {LINEAR: "L", FULL: "F"}[FULL if match[1] else model.config.layer_types[int(match[2])]]
+    return f"layers.N.{match[3]}" + (f" ({kind})" if match[3].startswith("mixer.") else "")
 
 
 def axes_of(tap: Tap) -> str:

@@ -98,7 +98,7 @@ def walk(model: TextModel, trace: Trace) -> list[Stop]:
                 tuple(dict.fromkeys(_reads(name, model, trace, stream))),
             )
         )  # fmt: skip
-        if name in ("embed", "vision.patches") or operation == "output":
+        if name in ("embed", "vision.patches", "mtp.joined") or operation == "output":
             stream = name
     return stops
 
@@ -113,7 +113,7 @@ def _owner(name: str, model: TextModel) -> tuple[type, str]:
 def _reads(name: str, model: TextModel, trace: Trace, stream: str) -> Iterator[str]:
     """What a tap's equation reads; in place of a value that was not recorded, what that one is made from."""
     owner, operation = _owner(name, model)
-    inside = re.match(r"(layers|vision\.blocks)\.\d+\.", name)
+    inside = re.match(r"((mtp\.)?layers|vision\.blocks)\.\d+\.", name)
     prefix = inside[0] if inside else ""
     for path in EQUATIONS[owner.__name__][operation].reads:
         source = stream if path == STREAM else prefix + path

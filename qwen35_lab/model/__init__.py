@@ -2,11 +2,16 @@
 
 from ..config import ModelConfig
 from .cache import Cache, Snapshot
+from .mtp import MTPHead, mtp_logits
 from .multimodal import MultimodalModel
+from .rollback import rewindable
 from .taps import Tap, taps
 from .text import Output, TextModel
 
-__all__ = ["Cache", "MultimodalModel", "Output", "Snapshot", "Tap", "TextModel", "build", "taps"]
+__all__ = [
+    "Cache", "MTPHead", "MultimodalModel", "Output", "Snapshot", "Tap", "TextModel", "build", "mtp_logits",
+    "rewindable", "taps",
+]  # fmt: skip
 
 
 def build(config: ModelConfig) -> TextModel:

@@ -1,4 +1,4 @@
-"""The language model: embedding, decoder layers, final norm, head.
+"""The language model: embedding, decoder layers, final norm, head; and, apart from them, the MTP head (mtp.py).
 
 Differences from a vanilla transformer: three layers in four have a Gated DeltaNet in place of attention, so the cache
 is a hybrid (cache.py); there is no position embedding outside the full-attention layers; norms are zero-centred.
@@ -16,6 +16,7 @@ from ..errors import InputError
 from .attention import attention_mask_for
 from .block import Block
 from .cache import Cache
+from .mtp import MTPHead
 from .norm import RMSNorm
 from .rope import rotary_angles
 from .taps import Tap
@@ -28,6 +29,8 @@ class Output:
     logits: Tensor  # [batch, token or logits_to_keep, vocabulary]
     hidden: Tensor  # [batch, token, hidden], after the final norm
     cache: Cache | None  # the cache that was passed in, now holding these tokens too
+    embedded: Tensor  # [batch, token, hidden], what entered the first layer
+    positions: Tensor  # [3, batch, token]: time, height, width
 
 
 class TextModel(nn.Module):
@@ -42,6 +45,7 @@ class TextModel(nn.Module):
         self.embed = Tap("batch token feature", "embeddings of the tokens", feature=config.hidden_size)
         self.final = Tap("batch token feature", "the residual stream after the final norm", feature=config.hidden_size)
         self.logits = Tap("batch token vocabulary", "the score of every next token", vocabulary=config.vocab_size)
+        self.mtp = MTPHead(config) if config.mtp_num_hidden_layers else None  # `forward` does not run it: see mtp.py
 
     def forward(
         self,
@@ -87,7 +91,7 @@ class TextModel(nn.Module):
             raise InputError(
                 f"logits_to_keep is {logits_to_keep}; pass 0 for all tokens, or how many of the last ones."
             )
-        past, T = cache.length if cache else 0, x.shape[1]
+        past, T, embedded = cache.length if cache else 0, x.shape[1], x
         rotary = rotary_angles(positions, self.config.head_dim, self.config.rope, x.dtype)
         mask = attention_mask_for(real, T, past, x.device)
         real_now = None if real is None or bool(real[:, past:].all()) else real[:, past:]
@@ -104,7 +108,7 @@ class TextModel(nn.Module):
             raise
         if cache:
             cache.length += T
-        return Output(logits, hidden, cache)
+        return Output(logits, hidden, cache, embedded, positions)
 
     def head(self, hidden: Tensor) -> Tensor:
         """[..., hidden] -> [..., vocabulary]"""

@@ -33,7 +33,16 @@ def owner(model, name: str) -> tuple[str, str]:
 @pytest.fixture(scope="module", params=[DENSE, MOE], ids=["dense", "moe"])
 def walked(request):
     """(model, trace of every tap, its stops)"""
-    qwen = small(request.param)
+    return walked_through(small(request.param))
+
+
+@pytest.fixture(scope="module", params=[DENSE, MOE], ids=["dense", "moe"])
+def with_head(request):
+    """The same of a model with an MTP head."""
+    return walked_through(small(request.param, mtp_num_hidden_layers=1))
+
+
+def walked_through(qwen: lab.Qwen):
     trace = qwen.trace(IDS, all_taps(qwen))
     return qwen, trace, walk(qwen.model, trace)
 
@@ -42,16 +51,16 @@ def walked(request):
 
 
 def test_every_tap_has_an_equation_and_every_equation_a_tap():
-    models = [small(DENSE).model, small(MOE).model, seeing().model]
+    models = [small(raw, mtp_num_hidden_layers=1).model for raw in (DENSE, MOE)] + [seeing().model]
     there = {owner(model, name) for model in models for name, _ in lab.taps(model)}
     assert {(thing, tap) for thing, taps in EQUATIONS.items() for tap in taps} == there
 
 
 def test_what_an_equation_reads_is_a_tap_of_the_same_layer():
-    for model in (small(DENSE).model, small(MOE).model, seeing().model):
+    for model in (*(small(raw, mtp_num_hidden_layers=1).model for raw in (DENSE, MOE)), seeing().model):
         names = {name for name, _ in lab.taps(model)}
         for name in names:
-            prefix = re.match(r"((layers|vision\.blocks)\.\d+\.)?", name)[0]
+            prefix = re.match(r"(((mtp\.)?layers|vision\.blocks)\.\d+\.)?", name)[0]
             thing, tap = owner(model, name)
             missing = {prefix + read for read in EQUATIONS[thing][tap].reads if read != STREAM} - names
             assert not missing, name
@@ -83,9 +92,9 @@ def test_braces_of_equations_are_closed():
                 assert text.count("{") == text.count("}") and not text.endswith(("_", "^"))
 
 
-def test_a_value_changes_with_each_value_that_it_reads(walked):
+def test_a_value_changes_with_each_value_that_it_reads(with_head):
     """Truth from outside: a plain hook changes what is read, and the value moves; of later stops nothing is read."""
-    qwen, trace, stops = walked
+    qwen, trace, stops = with_head
     order = [stop.name for stop in stops]
     noise = torch.Generator().manual_seed(0)
     for stop in stops:
