@@ -71,7 +71,7 @@ def shape_mask(shape: str, radius: int) -> Mask:
 
 # Five columns, seven rows per digit; one number per row, its bits are the pixels from left to right.
 _DIGITS = (
-    (14, 17, 19, 21, 25, 17, 14), (4, 12, 4, 4, 4, 4, 14), (14, 17, 1, 6, 8, 16, 31), (31, 2, 4, 2, 1, 17, 14),
+    (14, 17, 17, 17, 17, 17, 14), (4, 12, 4, 4, 4, 4, 14), (14, 17, 1, 6, 8, 16, 31), (31, 2, 4, 2, 1, 17, 14),
     (2, 6, 10, 18, 31, 2, 2), (31, 16, 30, 1, 1, 17, 14), (6, 8, 16, 30, 17, 17, 14), (31, 1, 2, 4, 8, 8, 8),
     (14, 17, 17, 14, 17, 17, 14), (14, 17, 17, 15, 1, 2, 12),
 )  # fmt: skip
@@ -79,10 +79,13 @@ _DIGITS = (
 
 @cache
 def digit_mask(digit: int, scale: int, bold: bool, slanted: bool) -> Mask:
-    """A digit, 7·scale pixels high. Bold strokes are half a stroke wider; slanted ones lean to the right."""
+    """A digit, 7·scale pixels high. Bold strokes are half a stroke wider; slanted ones lean to the right.
+
+    A slanted stroke is a pixel wider, for otherwise its corners would come apart.
+    """
     rows = np.array([[(row >> (4 - n)) & 1 for n in range(5)] for row in _DIGITS[digit]], bool)
     mask = rows.repeat(scale, 0).repeat(scale, 1)
-    extra = max(scale // 2, 1) if bold else 0
+    extra = max(scale // 2, 1) if bold else int(slanted)
     lean = mask.shape[0] // 4 if slanted else 0
     wide = np.zeros((mask.shape[0], mask.shape[1] + extra + lean), bool)
     for y, row in enumerate(mask):

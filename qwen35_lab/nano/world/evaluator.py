@@ -1,6 +1,6 @@
 """A tiny evaluator for a small part of Python: what a snippet prints is worked out, never guessed.
 
-It walks the tree that Python's own parser makes, and knows whole numbers, texts, truth values and lists; assignment,
+It walks the tree that Python's own parser makes, and knows whole numbers, texts, truth values, flat lists; assignment,
 `if`, `for`, functions of one `return`, `print` and a few others. It runs no Python code, so what a model writes may be
 given to it. Every snippet ends: there is no `while`, no recursion, and steps and sizes are bounded.
 """
@@ -18,7 +18,7 @@ _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "len": len, "sum": sum, "max": max, "min": min, "abs": abs, "str": str, "range": lambda *n: list(range(*n)),
+    "len": len, "sum": sum, "max": max, "min": min, "abs": abs, "str": str, "range": range,
 }  # fmt: skip
 
 
@@ -52,7 +52,7 @@ class Run:
             self.block(ast.parse(source).body, {})
         except SnippetError:
             raise
-        except (SyntaxError, ValueError, TypeError, KeyError, IndexError, ArithmeticError, RecursionError) as error:
+        except (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError, MemoryError) as error:
             raise SnippetError(str(error)) from error
         self.text = "\n".join(self.printed)
 
@@ -85,7 +85,10 @@ class Run:
             case ast.Name(id=name):
                 return names[name]
             case ast.List(elts=items):
-                return [self.value(item, names) for item in items]
+                found = [self.value(item, names) for item in items]
+                if any(isinstance(item, list) for item in found):
+                    raise SnippetError("unknown: lists in lists")  # a few of them could grow without bounds
+                return found
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self.value(operand, names)
             case ast.BinOp(left=left, op=op, right=right) | ast.Compare(left=left, ops=[op], comparators=[right]):
@@ -132,6 +135,6 @@ def bounded(value: Any) -> Any:
     """The value, if it is of a modest size."""
     if isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
         raise SnippetError("a number is too large")
-    if isinstance(value, str | list) and len(value) > MOST_ITEMS:
+    if isinstance(value, str | list | range) and len(value) > MOST_ITEMS:
         raise SnippetError("a text or list is too long")
     return value

@@ -80,7 +80,8 @@ def _calls(sample: Sample, question: Question, answer: str) -> Verdict:
     offered = {tool["function"]["name"]: set(tool["function"]["parameters"]["required"]) for tool in sample.tools}
     if calls is None or any(offered.get(name) != arguments.keys() for name, arguments in calls):
         return "malformed"
-    return _verdict(sorted(map(repr, calls)) == sorted(map(repr, expected)))
+    made, wanted = (sorted((name, sorted(given.items())) for name, given in each) for each in (calls, expected))
+    return _verdict(made == wanted)
 
 
 def _story(sample: Sample, question: Question, answer: str) -> Verdict:
