@@ -126,20 +126,12 @@ def pack(
         raise InputError(f"No document fits a row of {length} tokens; choose longer rows.")
     width = max(sum(map(len, row)) for row in placed) if alone else length
 
-    def stacked(name: str, fill: int = 0, dtype: Any = np.int64) -> Tensor:
-        table = np.full((rows, width), fill, dtype)
-        for n, row in enumerate(placed):
-            if row:
-                joined = np.concatenate([getattr(document, name) for document in row])
-                table[n, : len(joined)] = joined
-        return torch.from_numpy(table)
-
     return Batch(
-        stacked("ids", pad),
-        stacked("weight", dtype=np.float32),
+        _stacked(placed, width, "ids", pad),
+        _stacked(placed, width, "weight", dtype=np.float32),
         _answers(placed, rows, width),
         _numbers(placed, rows, width),
-        stacked("modality"),
+        _stacked(placed, width, "modality"),
         _positions(placed, rows, width),
         *_seen(placed, "image", patching),
         *_seen(placed, "clip", patching),
@@ -165,6 +157,16 @@ def _place(
         room[row] = 0 if alone else room[row] - len(document)
         missed = 0
     return placed, left_out
+
+
+def _stacked(placed: list[list[Document]], width: int, name: str, fill: int = 0, dtype: Any = np.int64) -> Tensor:
+    """An array of all documents, [row, token]."""
+    table = np.full((len(placed), width), fill, dtype)
+    for n, row in enumerate(placed):
+        if row:
+            joined = np.concatenate([getattr(document, name) for document in row])
+            table[n, : len(joined)] = joined
+    return torch.from_numpy(table)
 
 
 def _numbers(placed: list[list[Document]], rows: int, width: int) -> Tensor:

@@ -73,9 +73,10 @@ def dice(seed: int, split: str, kind: int, index: int) -> Dice:
 def held_out(*construction: int) -> bool:
     """Whether a construction, told as whole numbers, is kept out of training: one in ten, always the same ones.
 
-    Which constructions: operand pairs of arithmetic and of calls of the calculator; (who, what) pairs of facts,
-    records and tables; (animal, thing) pairs of stories; sentences of the phrase book; shape and colour of an
-    object in pictures and clips; digit and colour; values of a program's first variable and the program's form.
+    It decides over pairs of operands (with two digits or more, in either order; also those of the calculator), over
+    (name, value) of facts, records and tables, over (animal, thing) of stories, and over sentences of the phrase book.
+    Small tables are held out evenly instead, where they stand: a colour for each shape in pictures and clips, a colour
+    for each last digit, first numbers for each form of program. Of charts, nothing is held out but the draws.
     """
     mixed = 0x9E3779B9
     for number in construction:

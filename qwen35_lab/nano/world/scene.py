@@ -2,21 +2,20 @@
 
 from dataclasses import dataclass
 
-from .dice import Dice, held_out
+from .dice import Dice
 from .drawing import SHAPES, paint, put, shape_mask
 from .sample import Picture
 from .words import COLOURS
 
 CELL = 32  # pixels; a multiple of patch · merge for patches of 8 and 16
-HELD_OUT = 8
 Size = tuple[int, int]  # height, width in pixels
 SMALL, BIG = (5, 6), (9, 11)  # radii
 
 _LINES = {1: ("",), 2: ("top", "bottom"), 3: ("top", "middle", "bottom")}
 _COLUMNS = {1: ("",), 2: ("left", "right"), 3: ("left", "centre", "right")}
-# (shape, colour) as numbers: those that training shows, and those that are held out
+# (shape, colour) as numbers: those that training shows, and those that are held out, one colour for each shape
 _ALL = [(s, c) for s in range(len(SHAPES)) for c in range(len(COLOURS))]
-LOOKS = {new: tuple(pair for pair in _ALL if held_out(HELD_OUT, *pair) == new) for new in (False, True)}
+LOOKS = {new: tuple((s, c) for s, c in _ALL if (c == (3 * s + 1) % len(COLOURS)) == new) for new in (False, True)}
 
 
 @dataclass
@@ -48,9 +47,17 @@ def place(cell: tuple[int, int], size: Size) -> str:
 
 
 def things(dice: Dice, new: bool, count: int, size: Size) -> list[Thing]:
-    """Objects that differ in shape or colour, one per cell; the first one is a held-out pair exactly if `new`."""
+    """Objects that differ in shape or colour, one per cell; the first one is a held-out pair exactly if `new`.
+
+    Half of the time the others share two colours or two shapes, so that there is something to count.
+    """
     looks = dice.some(LOOKS[True], 1) if new else []
-    looks += dice.some(LOOKS[False], count - len(looks))
+    pool = LOOKS[False]
+    if dice.chance(0.5):
+        axis = dice.below(2)
+        two = dice.some(range((len(SHAPES), len(COLOURS))[axis]), 2)
+        pool = tuple(look for look in pool if look[axis] in two)
+    looks += dice.some(pool, count - len(looks))
     where = dice.some(cells(size), count)
     return [Thing(SHAPES[s], COLOURS[c], dice.chance(0.5), cell) for (s, c), cell in zip(looks, where)]
 

@@ -78,12 +78,13 @@ def _many(dice: Dice, there: list[Thing], size: Size) -> Asked:
 
 
 def _many_of(dice: Dice, there: list[Thing], size: Size) -> Asked:
-    """Of one shape or colour; mostly one that is there."""
-    thing, by_shape = dice.pick(there), dice.chance(0.5)
-    word = thing.shape if by_shape else thing.colour
-    if dice.chance(0.25):
-        word = dice.pick(SHAPES if by_shape else COLOURS)
-    number = sum(word in (each.shape, each.colour) for each in there)
+    """Of one shape or colour: a number that occurs, none included, then what it is the number of."""
+    by_shape = dice.chance(0.5)
+    numbers = {
+        word: sum(word in (each.shape, each.colour) for each in there) for word in (SHAPES if by_shape else COLOURS)
+    }
+    number = dice.pick(sorted(set(numbers.values())))
+    word = dice.pick([word for word in numbers if numbers[word] == number])
     plural = f"{word}{'es' if word == 'cross' else 's'}" if by_shape else f"{word} shapes"
     return Asked("count some", f"How many {plural} are there?", str(number))
 
