@@ -64,6 +64,7 @@ def test_a_trace_names_every_assignment():
         "def f(x):\n    return x\nprint(f(1, 2))", "print(len(1))", "print([1] * 5000)", "a = [1]\na[0] = 2",
         "(" * 500 + ")" * 500,
         "def f(x):\n    return x + x\nprint(f(f(f(f(f(f(f(f(f('aaaaaaaa'))))))))))", "print(range('a'))",
+        "for i in range(99):\n    for j in range(99):\n        a = 1",
         "print(5 % 0)", "print('a' % 3)",
     ],
 )  # fmt: skip

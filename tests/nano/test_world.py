@@ -317,6 +317,7 @@ def test_the_working_of_a_sum_is_true_line_by_line():
         assert sample.questions[0].answer == str(truth)
         for left, right in re.findall(r"^([\d +*-]+) = (\d+)", thought, re.MULTILINE):
             assert eval(left) == int(right)
+        assert "backwards" in thought or max(a, b) < 10 or sample.questions[0].type == "larger"
         if "backwards" in thought:
             written = re.findall(r"write (\d)", thought)
             assert thought.splitlines()[-1] == f"{' '.join(written)} backwards is {truth}"
