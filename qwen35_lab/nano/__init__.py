@@ -1,0 +1,21 @@
+"""The nano: its world, its tokenizer and chat template, and the batches that it is trained on.
+
+    from qwen35_lab import nano
+    sample = nano.world.draw("shapes", seed=0, index=7)
+    tokenizer = nano.train_tokenizer()
+    texts = nano.batch(tokenizer, step=0, rows=8, length=512)
+
+Everything follows from seeds; nothing is downloaded.
+"""
+
+from . import world
+from .pack import Batch, batch, pack
+from .patches import Patching, as_floats
+from .render import Document, Weights, render, render_prompt
+from .template import Piece, pieces
+from .tokenizer import SPECIAL, template, train_tokenizer
+
+__all__ = [
+    "SPECIAL", "Batch", "Document", "Patching", "Piece", "Weights", "as_floats", "batch", "pack", "pieces", "render",
+    "render_prompt", "template", "train_tokenizer", "world",
+]  # fmt: skip
