@@ -33,9 +33,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError", "ModelConfig",
-    "MultimodalModel", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim",
-    "diff", "edit", "edit_effect", "exercises", "family", "from_config", "gap", "load", "load_config", "logit_lens",
-    "parity_ledger", "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
+    "MultimodalModel", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "Trace", "TraceError",
+    "VisionConfig", "analysis", "check", "claim", "diff", "edit", "edit_effect", "exercises", "family",
+    "from_config", "gap", "load", "load_config", "logit_lens", "parity_ledger",
+    "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.

@@ -118,7 +118,9 @@ class Qwen:
     def _encode(self, prompt: Prompt, images: Any, videos: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Ids [1, token], and the tensors of the pictures among them."""
         if images is None and videos is None:
-            return self._ids(prompt), {}
+            made: dict[str, Any] = dict(prompt) if isinstance(prompt, Mapping) else {}  # a processor's
+            seen = {name: made[name] for name in PICTURES if made.get(name) is not None}
+            return self._ids(prompt), {name: torch.as_tensor(value).to(self.device) for name, value in seen.items()}
         if not isinstance(prompt, str):
             raise InputError("Pictures go with a text; pass one, or make the tensors with qwen.processor.")
         made = self.look(prompt, images, videos)

@@ -19,7 +19,7 @@ import torch
 from ..config import VisionConfig
 from ..errors import CheckpointError, InputError
 from .reading import as_films, as_images
-from .video import Clip, VideoSettings, make_clip
+from .video import Clip, VideoSettings, film_text, make_clip
 
 TOKENS = {
     "image_token": "<|image_pad|>",
@@ -115,7 +115,7 @@ class Processor:
     def _film(self, clip: Clip) -> str:
         cells = clip.grid[1] * clip.grid[2] // self.video_settings.merge_size**2
         frame = self.vision_start_token + self.video_token * cells + self.vision_end_token
-        return "".join(f"<{seconds:.1f} seconds>{frame}" for seconds in clip.seconds)
+        return film_text(clip.seconds, frame)
 
     def _images(self, stills: list[Any]) -> dict[str, Any]:
         try:

@@ -175,6 +175,11 @@ def patchify(frames: Tensor, settings: VideoSettings) -> tuple[Tensor, tuple[int
     return rearrange(frames, pattern, tp=pair, a=merge, p=side, b=merge, q=side).contiguous(), grid
 
 
+def film_text(seconds: Sequence[float], frame: str) -> str:
+    """What a video is in a text: every frame of the grid after its time."""
+    return "".join(f"<{time:.1f} seconds>{frame}" for time in seconds)
+
+
 def timestamps(chosen: Sequence[int], fps: float, pair: int = 2) -> list[float]:
     """Seconds of every frame of the grid: the mean of the first and the last of the frames that it is made of."""
     padded = [*chosen, *[chosen[-1]] * (-len(chosen) % pair)]

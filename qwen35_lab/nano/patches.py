@@ -1,19 +1,21 @@
 """Pictures and clips as the rows that a vision tower reads, and as placeholders in a text.
 
-The order of pixels is the official processors': patch by patch, the four patches that are merged into one token next to
-each other, in a patch channel by channel, frame by frame. A picture counts as two equal frames. Values stay bytes here,
-a quarter of the size; `as_floats` makes −1 to 1 of them, which is what mean and deviation of 0.5 come to.
+They are cut as `inputs/video.py` cuts every video; a picture counts as two equal frames. Values stay bytes here, a
+quarter of the size; `as_floats` makes −1 to 1 of them, which is what mean and deviation of 0.5 come to.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from .positions import Grid
+from ..inputs import VideoSettings
+from ..inputs.video import film_text, patchify, timestamps
+from ..model.vision import Grid
 from .template import IMAGE, VIDEO
 from .world import Clip, Picture
 from .world.clips import FRAMES_PER_SECOND
@@ -35,39 +37,36 @@ class Patching:
         Raises:
             InputError: an edge is no multiple of `patch · merge`.
         """
-        film = np.broadcast_to(seen, (self.frames, *seen.shape)) if seen.ndim == 3 else seen
-        missing = -len(film) % self.frames
-        if missing:
-            film = np.concatenate([film, *[film[-1:]] * missing])
+        film = seen[None] if seen.ndim == 3 else seen
         unit = self.patch * self.merge
-        frames, height, width, channels = film.shape
+        height, width = film.shape[1:3]
         if height % unit or width % unit:
             raise InputError(f"A picture of {height}×{width} pixels does not divide into units of {unit}; resize it.")
-        grid = (frames // self.frames, height // self.patch, width // self.patch)
-        edge = (self.merge, self.patch)
-        parts = film.reshape(grid[0], self.frames, height // unit, *edge, width // unit, *edge, channels)
-        parts = parts.transpose(0, 2, 5, 3, 6, 8, 1, 4, 7)
-        return parts.reshape(grid[0] * grid[1] * grid[2], -1), grid
+        settings = VideoSettings(self.patch, self.frames, self.merge)
+        patches, grid = patchify(rearrange(torch.from_numpy(film), "t h w c -> t c h w"), settings)
+        return patches.numpy(), grid
+
+    def cells(self, grid: Grid) -> Grid:
+        """The grid counted in tokens."""
+        return grid[0], grid[1] // self.merge, grid[2] // self.merge
 
     def tokens(self, grid: Grid) -> int:
         """How many tokens one moment of it becomes."""
-        return (grid[1] // self.merge) * (grid[2] // self.merge)
+        _, rows, columns = self.cells(grid)
+        return rows * columns
 
     def image_text(self, grid: Grid) -> str:
         """What one image placeholder becomes."""
         return IMAGE * self.tokens(grid)
 
     def clip_text(self, grid: Grid, rate: float = FRAMES_PER_SECOND) -> str:
-        """What one video placeholder becomes: every moment with its time, the mean over its first and last frame.
+        """What one video placeholder becomes: every moment with its time. The clip's frames are taken to be even.
 
         As transformers 5.23's processor writes it: inside the markers that the template has put around the
         placeholder, which therefore stand twice.
         """
-        moments = []
-        for n in range(grid[0]):
-            seconds = (n * self.frames / rate + (n * self.frames + self.frames - 1) / rate) / 2
-            moments.append(f"<{seconds:.1f} seconds><|vision_start|>{VIDEO * self.tokens(grid)}<|vision_end|>")
-        return "".join(moments)
+        seconds = timestamps(range(grid[0] * self.frames), rate, self.frames)
+        return film_text(seconds, f"<|vision_start|>{VIDEO * self.tokens(grid)}<|vision_end|>")
 
 
 PATCHING = Patching()

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from ..model.positions import IMAGE, TEXT, VIDEO, mrope_positions
+from ..model.vision import Grid
 from .encode import encode
 from .patches import PATCHING, Patching
-from .positions import IMAGE, TEXT, VIDEO, Grid, mrope_positions
 from .template import IMAGE as IMAGE_PAD
 from .template import VIDEO as VIDEO_PAD
 from .template import Piece, pieces
@@ -96,9 +98,18 @@ def _document(
     counts[modality != TEXT] = counts[0] = 0
     return Document(
         sample.kind, tokens, counts, np.array(answer, np.int64), modality,
-        mrope_positions(modality, image_grids, clip_grids, patching.merge),
+        _positions(modality, image_grids, clip_grids, patching),
         [patches for patches, _ in images], image_grids, [patches for patches, _ in clips], clip_grids,
     )  # fmt: skip
+
+
+def _positions(
+    modality: NDArray[np.int8], images: Sequence[Grid], clips: Sequence[Grid], patching: Patching
+) -> NDArray[np.int64]:
+    """Time, height and width of every token, [3, token]."""
+    cells = ([patching.cells(grid) for grid in grids] for grids in (images, clips))
+    kinds = torch.from_numpy(modality.astype(np.int64))[None]
+    return mrope_positions(kinds, None, *cells, torch.zeros(1, dtype=torch.long))[:, 0].numpy()
 
 
 def _weight(piece: Piece, tokens: int, weights: Weights | None) -> float:

@@ -55,6 +55,38 @@ def test_the_ids_are_the_template_s_with_placeholders_as_the_official_processor_
         assert not prompt.weight.any() and not prompt.answer.any()
 
 
+@pytest.mark.parametrize("kind", world.SEEING_KINDS)
+def test_the_package_s_processor_makes_the_same_of_the_same_conversation(tokenizer, kind):
+    """What the nano is asked with later is what it was trained on: ids, patches and grids."""
+    from transformers import Qwen2VLImageProcessorPil
+
+    from qwen35_lab.inputs import Processor, VideoSettings
+
+    half = [0.5] * 3
+    images = Qwen2VLImageProcessorPil(
+        patch_size=8, merge_size=2, image_mean=half, image_std=half, size={"shortest_edge": 256, "longest_edge": 65536}
+    )  # fmt: skip
+    processor = Processor(tokenizer, images, VideoSettings(8, 2, 2, shortest_edge=256))
+    for n in range(8):
+        sample = world.draw(kind, 2, n)
+        text = tokenizer.apply_chat_template(sample.messages, tokenize=False)
+        document = nano.render(sample, tokenizer)
+        made = processor(
+            text=text, images=list(sample.images) or None, videos=list(sample.clips) or None,
+            video_metadata=[{"fps": 2}] * len(sample.clips) or None, return_tensors="pt",
+        )  # fmt: skip
+        assert made["input_ids"][0].tolist() == document.ids.tolist()
+        assert made["mm_token_type_ids"][0].tolist() == document.modality.tolist()
+        for pixels, grid, patches, grids in (
+            ("pixel_values", "image_grid_thw", document.image_patches, document.image_grids),
+            ("pixel_values_videos", "video_grid_thw", document.clip_patches, document.clip_grids),
+        ):
+            assert [tuple(row) for row in made[grid].tolist()] == grids if grids else grid not in made
+            if grids:
+                ours = nano.as_floats(torch.from_numpy(np.concatenate(patches)))
+                assert (made[pixels] - ours).abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("kind, n", SOME)
 def test_the_last_answer_follows_its_prompt_token_by_token(tokenizer, kind, n):
     """A model that is asked later stands where it stood in training."""
