@@ -1,7 +1,7 @@
 """A checkpoint folder -> our model, and our model -> a folder that transformers loads.
 
-One table maps official tensor names to ours. It is strict both ways: a tensor that is missing or has the wrong shape is
-an error that names it, and so is one nobody asked for. What is left out on purpose is listed in the report.
+A table maps official tensor names to ours (names.py). It is strict both ways: a tensor that is missing or has the wrong
+shape is an error that names it, and so is one nobody asked for. What is left out on purpose is listed in the report.
 Only safetensors are read; they are memory-mapped, so that loading in the file's own dtype copies nothing.
 
 Official names: the checkpoints on the Hub, and `transformers/models/qwen3_5*/modeling_*.py`.
@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,81 +21,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .config import FULL, LINEAR, ModelConfig, TextConfig, VisionConfig
+from .config import ModelConfig, TextConfig
+from .config_json import multimodal, text_only
 from .errors import CheckpointError
 from .files import write_folder
 from .model import MultimodalModel, TextModel, build
+from .names import PREFIXES, name_map, official_name, vision_names
 
-# official name, ours; both without prefix, {n} is the layer
-OUTER = (
-    ("embed_tokens.weight", "embed_tokens.weight"),
-    ("norm.weight", "norm.weight"),
-)
-EVERY_LAYER = (
-    ("layers.{n}.input_layernorm.weight", "layers.{n}.mixer_norm.weight"),
-    ("layers.{n}.post_attention_layernorm.weight", "layers.{n}.ffn_norm.weight"),
-)
-DELTANET = (
-    ("layers.{n}.linear_attn.in_proj_qkv.weight", "layers.{n}.mixer.in_proj_qkv.weight"),
-    ("layers.{n}.linear_attn.in_proj_z.weight", "layers.{n}.mixer.in_proj_z.weight"),
-    ("layers.{n}.linear_attn.in_proj_b.weight", "layers.{n}.mixer.in_proj_b.weight"),
-    ("layers.{n}.linear_attn.in_proj_a.weight", "layers.{n}.mixer.in_proj_a.weight"),
-    ("layers.{n}.linear_attn.conv1d.weight", "layers.{n}.mixer.conv.weight"),
-    ("layers.{n}.linear_attn.A_log", "layers.{n}.mixer.A_log"),
-    ("layers.{n}.linear_attn.dt_bias", "layers.{n}.mixer.dt_bias"),
-    ("layers.{n}.linear_attn.norm.weight", "layers.{n}.mixer.norm.weight"),
-    ("layers.{n}.linear_attn.out_proj.weight", "layers.{n}.mixer.out_proj.weight"),
-)
-ATTENTION = (
-    ("layers.{n}.self_attn.q_proj.weight", "layers.{n}.mixer.q_proj.weight"),
-    ("layers.{n}.self_attn.k_proj.weight", "layers.{n}.mixer.k_proj.weight"),
-    ("layers.{n}.self_attn.v_proj.weight", "layers.{n}.mixer.v_proj.weight"),
-    ("layers.{n}.self_attn.o_proj.weight", "layers.{n}.mixer.o_proj.weight"),
-    ("layers.{n}.self_attn.q_norm.weight", "layers.{n}.mixer.q_norm.weight"),
-    ("layers.{n}.self_attn.k_norm.weight", "layers.{n}.mixer.k_norm.weight"),
-)
-ATTENTION_BIAS = tuple(
-    (f"layers.{{n}}.self_attn.{p}_proj.bias", f"layers.{{n}}.mixer.{p}_proj.bias") for p in ("q", "k", "v", "o")
-)
-DENSE = (
-    ("layers.{n}.mlp.gate_proj.weight", "layers.{n}.ffn.gate_proj.weight"),
-    ("layers.{n}.mlp.up_proj.weight", "layers.{n}.ffn.up_proj.weight"),
-    ("layers.{n}.mlp.down_proj.weight", "layers.{n}.ffn.down_proj.weight"),
-)
-MOE = (
-    ("layers.{n}.mlp.gate.weight", "layers.{n}.ffn.router.weight"),
-    ("layers.{n}.mlp.experts.gate_up_proj", "layers.{n}.ffn.gate_up_proj"),
-    ("layers.{n}.mlp.experts.down_proj", "layers.{n}.ffn.down_proj"),
-    ("layers.{n}.mlp.shared_expert.gate_proj.weight", "layers.{n}.ffn.shared_expert.gate_proj.weight"),
-    ("layers.{n}.mlp.shared_expert.up_proj.weight", "layers.{n}.ffn.shared_expert.up_proj.weight"),
-    ("layers.{n}.mlp.shared_expert.down_proj.weight", "layers.{n}.ffn.shared_expert.down_proj.weight"),
-    ("layers.{n}.mlp.shared_expert_gate.weight", "layers.{n}.ffn.shared_gate_proj.weight"),
-)
-VISION = (
-    ("visual.patch_embed.proj.{part}", "vision.patch_embed.{part}"),
-    ("visual.merger.norm.{part}", "vision.merger.norm.{part}"),
-    ("visual.merger.linear_fc1.{part}", "vision.merger.linear_fc1.{part}"),
-    ("visual.merger.linear_fc2.{part}", "vision.merger.linear_fc2.{part}"),
-)
-VISION_BLOCK = (
-    ("visual.blocks.{n}.norm1.{part}", "vision.blocks.{n}.norm1.{part}"),
-    ("visual.blocks.{n}.norm2.{part}", "vision.blocks.{n}.norm2.{part}"),
-    ("visual.blocks.{n}.attn.qkv.{part}", "vision.blocks.{n}.attention.qkv.{part}"),
-    ("visual.blocks.{n}.attn.proj.{part}", "vision.blocks.{n}.attention.proj.{part}"),
-    ("visual.blocks.{n}.mlp.linear_fc1.{part}", "vision.blocks.{n}.mlp.linear_fc1.{part}"),
-    ("visual.blocks.{n}.mlp.linear_fc2.{part}", "vision.blocks.{n}.mlp.linear_fc2.{part}"),
-)
-MTP = (
-    ("mtp.fc.weight", "mtp.fc.weight"),
-    ("mtp.norm.weight", "mtp.norm.weight"),
-    ("mtp.pre_fc_norm_embedding.weight", "mtp.pre_fc_norm_embedding.weight"),
-    ("mtp.pre_fc_norm_hidden.weight", "mtp.pre_fc_norm_hidden.weight"),
-)
-NO_PREFIX = ("lm_head.", "mtp.")  # these stand beside the language model
-PREFIXES = ("model.language_model.", "model.")  # multimodal checkpoints, text-only ones
 IGNORED = (r"mtp\..*",)  # parts of the architecture this model does not have
 UNSEEN = r"model\.visual\..*"  # left out where the config has no vision: a language model out of a larger checkpoint
-OLDER_SPELLINGS = ("torch_dtype", "rope_theta", "partial_rotary_factor", "rope_scaling", "full_attention_interval")
 KEPT_FLOAT32 = (".mixer.A_log", ".mixer.norm.weight")  # as in the official files; rounding them ruins the decay
 
 
@@ -117,40 +51,6 @@ class LoadReport:
         left_out = ", ".join(f"{n} × {group}.*" for group, n in groups.items()) or "nothing"
         line = f"{self.tensors} tensors, {self.bytes / 1e6:,.1f} MB from {self.folder}; ignored: {left_out}"
         return "\n".join((line, *self.notes))
-
-
-def name_map(config: TextConfig) -> dict[str, str]:
-    """Our parameter name -> official name without prefix, of the language model and of its MTP head."""
-    rows = list(OUTER)
-    for n, kind in enumerate(config.layer_types):
-        rows += _layer_rows(config, kind, n)
-    if config.mtp_num_hidden_layers:
-        rows += [*MTP, *((f"mtp.{a}", f"mtp.{b}") for a, b in _layer_rows(config, FULL, 0))]
-    if not config.tie_word_embeddings:
-        rows.append(("lm_head.weight", "lm_head.weight"))
-    return {ours: official for official, ours in rows}
-
-
-def _layer_rows(config: TextConfig, kind: str, n: int) -> list[tuple[str, str]]:
-    mixer = DELTANET if kind == LINEAR else ATTENTION + (ATTENTION_BIAS if config.attention_bias else ())
-    return [(a.format(n=n), b.format(n=n)) for a, b in EVERY_LAYER + mixer + (MOE if config.is_moe else DENSE)]
-
-
-def vision_names(config: VisionConfig | None) -> dict[str, str]:
-    """The same for the vision tower."""
-    rows = [("visual.pos_embed.weight", "vision.pos_embed.weight")]
-    for part in ("weight", "bias"):
-        rows += [(a.format(part=part), b.format(part=part)) for a, b in VISION]
-        blocks = range(config.depth if config else 0)
-        rows += [(a.format(n=n, part=part), b.format(n=n, part=part)) for n in blocks for a, b in VISION_BLOCK]
-    return {ours: official for official, ours in rows} if config else {}
-
-
-def official_name(name: str, prefix: str) -> str:
-    """The heads and the vision tower stand outside the language model's prefix."""
-    if name.startswith("visual."):
-        return "model." + name
-    return name if name.startswith(NO_PREFIX) else prefix + name
 
 
 def read_model(
@@ -259,53 +159,6 @@ def write_model(
         (beside / "config.json").write_text(json.dumps(words, indent=2) + "\n")
         for path in extra:
             (beside / path.name).write_bytes(path.read_bytes())
-
-
-def text_only(config: ModelConfig, dtype: str, mtp: bool = False) -> dict[str, Any]:
-    """The `config.json` of the language model alone: the file's own words, and over them what the model has."""
-    text, rope = config.text, config.text.rope
-    renamed = {"output_gate": "output_gate_type", "state_dtype": "mamba_ssm_dtype", "rope": "rope_parameters"}
-    raw = {k: v for k, v in (config.raw.get("text_config") or config.raw).items() if k not in OLDER_SPELLINGS}
-    known = {renamed.get(f.name, f.name): getattr(text, f.name) for f in fields(text)}
-    known["mtp_num_hidden_layers"] = int(mtp)  # the config may promise a head that the model does not have
-    known = {name: value for name, value in known.items() if value or name in raw}  # a dense model has no experts
-    yarn = ("factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow", "truncate")
-    known["rope_parameters"] = {
-        "rope_type": rope.type,
-        "rope_theta": rope.theta,
-        "partial_rotary_factor": rope.partial_rotary_factor,
-        "mrope_section": list(rope.mrope_section),
-        "mrope_interleaved": True,
-    } | {name: getattr(rope, name) for name in yarn if rope.type == "yarn" and getattr(rope, name) is not None}
-    eos = list(text.eos_token_id)
-    kind = "Qwen3_5Moe" if text.is_moe else "Qwen3_5"
-    return {
-        **raw,
-        **known,
-        "layer_types": list(text.layer_types),
-        "eos_token_id": eos[0] if len(eos) == 1 else eos or None,
-        "architectures": [f"{kind}ForCausalLM"],
-        "model_type": "qwen3_5_moe_text" if text.is_moe else "qwen3_5_text",
-        "dtype": dtype,
-    }
-
-
-def multimodal(config: ModelConfig, dtype: str, mtp: bool = False) -> dict[str, Any]:
-    """The `config.json` of language model and vision tower together."""
-    assert config.vision is not None
-    kind = "Qwen3_5Moe" if config.text.is_moe else "Qwen3_5"
-    text = text_only(config, dtype, mtp)
-    tokens = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    return {
-        **{k: v for k, v in config.raw.items() if k not in OLDER_SPELLINGS},
-        "architectures": [f"{kind}ForConditionalGeneration"],
-        "model_type": "qwen3_5_moe" if config.text.is_moe else "qwen3_5",
-        "text_config": {k: v for k, v in text.items() if k != "architectures"},
-        "vision_config": (config.raw.get("vision_config") or {}) | vars(config.vision),
-        **{name: getattr(config, name) for name in tokens if getattr(config, name) is not None},
-        "tie_word_embeddings": config.text.tie_word_embeddings,
-        "dtype": dtype,
-    }
 
 
 class _Tensors:

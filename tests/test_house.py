@@ -29,9 +29,9 @@ LAYERS = [
     {"config"},
     {"family"},
     {"model"},
-    {"checkpoint", "hub", "inputs", "locate"},
+    {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
     {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"}
-    | {"speculative"},
+    | {"prompts", "speak", "speculative", "watch"},
     {"training", "nano", "recall"},
     {"analysis"},
     {"views"},

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ..capture import formed
-from ..edits import AnyEdit, Edit
+from ..edits import AnyEdit, Edit, edits_of
 from ..errors import InputError
-from ..qwen import Prompt, Qwen, edits_of
+from ..qwen import Prompt, Qwen
 from .recorded import counted
 
 

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from ..capture import record
-from ..checkpoint import name_map, official_name, text_only
 from ..config import LINEAR
+from ..config_json import text_only
 from ..model import TextModel
+from ..names import name_map, official_name
 from ..qwen import Prompt, Qwen
 from .compare import largest
 from .table import Table

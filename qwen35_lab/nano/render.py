@@ -107,9 +107,9 @@ def _positions(
     modality: NDArray[np.int8], images: Sequence[Grid], clips: Sequence[Grid], patching: Patching
 ) -> NDArray[np.int64]:
     """Time, height and width of every token, [3, token]."""
-    cells = ([patching.cells(grid) for grid in grids] for grids in (images, clips))
+    pictures, films = ([patching.cells(grid) for grid in grids] for grids in (images, clips))
     kinds = torch.from_numpy(modality.astype(np.int64))[None]
-    return mrope_positions(kinds, None, *cells, torch.zeros(1, dtype=torch.long))[:, 0].numpy()
+    return mrope_positions(kinds, None, pictures, films, torch.zeros(1, dtype=torch.long))[:, 0].numpy()
 
 
 def _weight(piece: Piece, tokens: int, weights: Weights | None) -> float:

@@ -1,0 +1,147 @@
+"""What a person asks -> token ids and the tensors of pictures, by the checkpoint's own tokenizer and processor."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .config import ModelConfig
+from .errors import CheckpointError, InputError
+from .inputs import Processor
+from .model import TextModel
+
+PICTURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
+Message = Mapping[str, Any]
+Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
+
+
+class Reader:
+    """The part of a `Qwen` that reads prompts."""
+
+    model: TextModel
+    config: ModelConfig
+    folder: Path | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.embed_tokens.weight.device
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The checkpoint's own tokenizer, by transformers. Raises `CheckpointError` if the folder has none."""
+        if self.folder is None or not (self.folder / "tokenizer_config.json").exists():
+            where = f"{self.folder} holds" if self.folder else "A model with random weights has"
+            raise CheckpointError(f"{where} no tokenizer; pass token ids instead of text.")
+        from transformers import AutoTokenizer  # slow to import, so only when it is needed
+
+        try:
+            return AutoTokenizer.from_pretrained(self.folder)
+        except Exception as error:  # a file that is missing, cut off or of another kind shows itself in many ways
+            reason = str(error).strip().split("\n")[0]
+            raise CheckpointError(
+                f"The tokenizer of {self.folder} cannot be read ({reason}); download it again, or pass token ids."
+            ) from error
+
+    @cached_property
+    def processor(self) -> Processor:
+        """Text, images and videos -> the tensors the model takes: `qwen.model(**qwen.processor(text=…, images=…,
+        return_tensors="pt"))`, as transformers' own processor would make them.
+
+        Raises:
+            CheckpointError: the folder has no tokenizer. InputError: the model has no eyes.
+        """
+        if self.config.vision is None:
+            raise InputError("This model has no eyes, so that there is no processor; use qwen.tokenizer.")
+        return Processor.of(self.folder, self.tokenizer, self.config.vision)
+
+    def look(self, prompt: str | Sequence[str], images: Any = None, videos: Any = None) -> dict[str, Tensor]:
+        """Text with pictures as the model's arguments, on its device, several texts padded on the left.
+
+        Args:
+            images, videos: in the order of their placeholders; a single text without any has them at its beginning.
+        """
+        text = self.processor.with_places(prompt, images, videos) if isinstance(prompt, str) else list(prompt)
+        made = self.processor(
+            text=text, images=images, videos=videos, padding=True, padding_side="left", return_tensors="pt"
+        )
+        return {name: value.to(self.device) for name, value in made.items()}
+
+    def encode(self, prompt: Prompt, images: Any = None, videos: Any = None) -> Tensor:
+        """One prompt, text or ids, as ids [1, token] on the model's device; pictures as their placeholders."""
+        return self._encode(prompt, images, videos)[0]
+
+    def _encode(self, prompt: Prompt, images: Any, videos: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """Ids [1, token], and the tensors of the pictures among them."""
+        if images is None and videos is None:
+            made: dict[str, Any] = dict(prompt) if isinstance(prompt, Mapping) else {}  # a processor's
+            seen = {name: made[name] for name in PICTURES if made.get(name) is not None}
+            return self._ids(prompt), {name: torch.as_tensor(value).to(self.device) for name, value in seen.items()}
+        if not isinstance(prompt, str):
+            raise InputError("Pictures go with a text; pass one, or make the tensors with qwen.processor.")
+        made = self.look(prompt, images, videos)
+        return made["input_ids"], {name: made[name] for name in PICTURES if name in made}
+
+    def _ids(self, prompt: Prompt) -> Tensor:
+        if isinstance(prompt, str):
+            ids = self.tokenizer(prompt)["input_ids"]
+            self._refuse_unknown_words(prompt, ids)
+        elif isinstance(prompt, list | tuple) and prompt and all(isinstance(m, Mapping) for m in prompt):
+            return self._ids(self._chat(prompt))
+        elif isinstance(prompt, Mapping):  # what a tokenizer returns
+            return self._ids(prompt.get("input_ids", ()))
+        else:
+            to_list = getattr(prompt, "tolist", None)  # of a tensor or an array
+            ids = to_list() if to_list else list(prompt)
+            ids = ids if isinstance(ids, list) else [ids]
+            ids = ids[0] if len(ids) == 1 and isinstance(ids[0], list) else ids
+        if not ids:
+            raise InputError("The prompt is empty; pass at least one token.")
+        if not all(isinstance(n, int) for n in ids):
+            raise InputError("A prompt is a text, chat messages, or whole numbers (token ids) in one dimension.")
+        return torch.tensor([ids], device=self.device)
+
+    def _chat(self, messages: Sequence[Any]) -> list[int]:
+        """Chat messages, each with a role and a content, as ids, by the checkpoint's own template."""
+        if not getattr(self.tokenizer, "chat_template", None):
+            raise InputError("This checkpoint has no chat template; pass a text instead of messages.")
+        try:
+            found = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+        except Exception as error:  # a template is a program, and raises what it likes
+            raise InputError(f"The chat template refuses these messages ({error}); check their roles.") from error
+        return list(found["input_ids"])
+
+    def _refuse_unknown_words(self, prompt: str, ids: Sequence[int]) -> None:
+        """Tokenizers with a fixed list of words put one token for all others: say so instead of answering nonsense."""
+        if (unknown := self.tokenizer.unk_token_id) is None or unknown not in ids:
+            return
+        spans = self.tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+        words = [prompt[start:end] for n, (start, end) in zip(ids, spans, strict=True) if n == unknown]
+        words = [word for word in words if word != self.tokenizer.unk_token]  # the token itself, spelled out
+        if words:
+            raise InputError(f"The word {words[0]!r} is not in this model's vocabulary; use words that it knows.")
+
+    def token_text(self, token: int) -> str:
+        """The text of one token; its id in angle brackets if there is no tokenizer."""
+        try:
+            return self.tokenizer.decode([token])
+        except CheckpointError:
+            return f"<{token}>"
+
+    @cached_property
+    def stop_ids(self) -> tuple[int, ...]:
+        """Tokens that end an answer: of the generation config, the tokenizer and the config, together."""
+        stops = set(self.config.text.eos_token_id)
+        if self.folder and (path := self.folder / "generation_config.json").exists():
+            try:
+                eos = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
+            except (ValueError, AttributeError, OSError) as error:
+                raise CheckpointError(f"{path} is damaged; delete it or download it again.") from error
+            stops |= set(eos if isinstance(eos, list) else [eos])
+        with suppress(CheckpointError):  # ids can be generated without a tokenizer
+            stops.add(self.tokenizer.eos_token_id)
+        return tuple(sorted(n for n in stops if isinstance(n, int)))

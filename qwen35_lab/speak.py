@@ -1,0 +1,103 @@
+"""The part of a `Qwen` that answers: whole texts, piece by piece, several at once, with drafts or without."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+from .generate import Sampling, TextStream, decode
+from .prompts import PICTURES, Prompt, Reader
+from .speculative import Drafts, decode_speculatively, refuse_batches
+
+
+class Speaker(Reader):
+    def generate(
+        self, prompt: Prompt, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
+        stop: str | Sequence[str] = (), speculative: int | Drafts = 0, **sampling: Any,
+    ) -> Any:  # fmt: skip
+        """Continue a prompt. Returns what is new: a text for a text, a list for a list of texts, ids for ids.
+
+        Args:
+            prompt: a text, several texts (run as one batch), or token ids.
+            images, videos: paths, PIL images, arrays, lists of frames; where the text does not say where they belong,
+                at its beginning.
+            stop: the answer ends before any of these strings (and at the checkpoint's own stop tokens).
+            speculative: how many tokens the MTP head drafts ahead, for one prompt at a time; a `lab.Drafts` keeps a
+                record. Greedy text is the same as without, sampled text is drawn from the same distribution.
+            sampling: temperature, top_k, top_p, min_p, presence_penalty, repetition_penalty, seed
+                (see `Sampling`); greedy if none is given.
+        Raises:
+            InputError: an empty or too long prompt, an id outside the vocabulary, a setting out of range, no MTP head.
+        """
+        stop = (stop,) if isinstance(stop, str) else tuple(stop)
+        if isinstance(prompt, str):
+            how: dict[str, Any] = {"images": images, "videos": videos, "stop": stop, "speculative": speculative}
+            return "".join(self.stream(prompt, max_new_tokens, **how, **sampling))
+        if isinstance(prompt, list | tuple) and prompt and all(isinstance(p, str) for p in prompt):
+            if speculative:
+                refuse_batches(len(prompt))
+                how = {"images": images, "videos": videos, "stop": stop, "speculative": speculative}
+                return [self.generate(str(prompt[0]), max_new_tokens, **how, **sampling)]
+            batch = self._batch([str(p) for p in prompt], images, videos)
+            return self._generate_texts(*batch, max_new_tokens, stop, Sampling.of(sampling))
+        if stop:
+            raise InputError("Stop strings end a text, and the prompt is token ids; pass a text, or leave out stop.")
+        given = self._encode(prompt, images, videos)
+        return torch.cat([given[0][0, :0], *self._decode(*given, max_new_tokens, Sampling.of(sampling), speculative)])
+
+    def stream(
+        self, prompt: str, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
+        stop: str | Sequence[str] = (), speculative: int | Drafts = 0, **sampling: Any,
+    ) -> Iterator[str]:  # fmt: skip
+        """Like `generate` for one text, piece by piece as the text becomes certain."""
+        text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
+        given = self._encode(prompt, images, videos)
+        for token in self._decode(*given, max_new_tokens, Sampling.of(sampling), speculative):
+            if int(token) in self.stop_ids:
+                break
+            if piece := text.push(int(token)):
+                yield piece
+            if text.finished:
+                return
+        if rest := text.close():
+            yield rest
+
+    def _decode(
+        self, ids: Tensor, pictures: Mapping[str, Tensor], new: int, sampling: Sampling, speculative: int | Drafts
+    ) -> Iterator[Tensor]:
+        how: dict[str, Any] = {"max_new_tokens": new, "sampling": sampling, "stop_ids": self.stop_ids}
+        if isinstance(speculative, int) and speculative == 0:
+            return decode(self.model, ids, pictures=pictures, **how)
+        return decode_speculatively(self.model, ids, pictures=pictures, speculative=speculative, **how)
+
+    def _batch(self, prompts: list[str], images: Any, videos: Any) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Ids and mask [batch, token], padded on the left, and the tensors of the pictures among them."""
+        if images is not None or videos is not None:
+            made = self.look(prompts, images, videos)
+            return made["input_ids"], made["attention_mask"], {name: made[name] for name in PICTURES if name in made}
+        rows = [self.encode(p)[0] for p in prompts]
+        longest = max(len(r) for r in rows)
+        ids = torch.stack([torch.cat((r.new_zeros(longest - len(r)), r)) for r in rows])  # padding on the left
+        mask = torch.stack([torch.cat((r.new_zeros(longest - len(r)), torch.ones_like(r))) for r in rows])
+        return ids, mask, {}
+
+    def _generate_texts(
+        self, ids: Tensor, mask: Tensor, pictures: dict[str, Tensor], max_new_tokens: int, stop: tuple[str, ...],
+        sampling: Sampling,
+    ) -> list[str]:  # fmt: skip
+        texts = [TextStream(self.tokenizer, stop) for _ in ids]
+        pieces: list[list[str]] = [[] for _ in ids]
+        done = [False] * len(ids)
+        settings = {"max_new_tokens": max_new_tokens, "sampling": sampling, "stop_ids": self.stop_ids}
+        steps = decode(self.model, ids, mask, pictures=pictures, **settings)
+        for tokens in steps:
+            for row, token in enumerate(tokens.tolist()):
+                done[row] = done[row] or token in self.stop_ids
+                if not done[row]:
+                    pieces[row].append(texts[row].push(token))
+                    done[row] = texts[row].finished
+            if all(done):
+                break
+        return ["".join(p) + t.close() for p, t in zip(pieces, texts, strict=True)]
