@@ -28,7 +28,7 @@ from .model.delta_rule import chunked
 from .model.deltanet import GatedDeltaNet
 from .model.mlp import SwiGLU
 from .model.moe import SparseMoE
-from .selection import pick
+from .passes import pick
 
 CHUNK = signature(chunked).parameters["chunk_size"].default
 COPIES = 4  # of a value while it is edited: the part, what takes its place, the whole, and where they are joined

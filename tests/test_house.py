@@ -30,8 +30,9 @@ LAYERS = [
     {"family"},
     {"model"},
     {"checkpoint", "hub", "inputs", "locate"},
-    {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"}
-    | {"speculative", "training", "nano", "recall"},
+    {"generate", "speculative"},
+    {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"},
+    {"training", "nano", "recall"},
     {"analysis"},
     {"views"},
     {"exercises", "serve", "doctor", "cli", "__init__", "__main__"},

@@ -280,7 +280,7 @@ def test_an_edit_deck_runs_the_model_again_and_shows_the_effect(recall):
         100 * float(edited.softmax(-1)[top]), abs=0.006
     )
     rank = int((edited > edited[top]).sum())
-    assert panel(deck, "Effect").title.endswith(f"rank 0 → {rank}")
+    assert panel(deck, "Effect").title.endswith(f"rank 1 → {rank + 1}")
     deck.choose({"λ": 1})
     assert panel(deck, "Effect").series["nats"].abs().max() < 1e-6
 
