@@ -18,6 +18,7 @@ from .edits import edit
 from .errors import CheckpointError, ConfigError, InputError, LabError, TraceError
 from .family import family, load_config
 from .generate import Sampling
+from .inputs import Answer, AnswerParser, Piece, ToolCall, parse_answer
 from .model import Cache, MultimodalModel, TextModel, taps
 from .provenance import Provenance
 from .qwen import Qwen, from_config, load, save
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError", "ModelConfig",
-    "MultimodalModel", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "Trace", "TraceError",
-    "VisionConfig", "analysis", "check", "claim", "diff", "edit", "edit_effect", "exercises", "family",
-    "from_config", "gap", "load", "load_config", "logit_lens", "parity_ledger",
+    "Answer", "AnswerParser", "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError",
+    "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "ToolCall",
+    "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim", "diff", "edit", "edit_effect", "exercises",
+    "family", "from_config", "gap", "load", "load_config", "logit_lens", "parity_ledger", "parse_answer",
     "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
 ]  # fmt: skip
 

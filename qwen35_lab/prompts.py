@@ -12,11 +12,11 @@ from torch import Tensor
 
 from .config import ModelConfig
 from .errors import CheckpointError, InputError
-from .inputs import Processor
+from .inputs import Conversation, Processor, write_chat
+from .inputs.chat import Message
 from .model import TextModel
 
 PICTURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
-Message = Mapping[str, Any]
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
 
 
@@ -77,21 +77,21 @@ class Reader:
 
     def _encode(self, prompt: Prompt, images: Any, videos: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Ids [1, token], and the tensors of the pictures among them."""
+        messages = [m for m in prompt if isinstance(m, Mapping)] if isinstance(prompt, list | tuple) else []
+        if messages and len(messages) == len(prompt):
+            return self._read(write_chat(self.tokenizer, messages, images=images, videos=videos))
         if images is None and videos is None:
             made: dict[str, Any] = dict(prompt) if isinstance(prompt, Mapping) else {}  # a processor's
             seen = {name: made[name] for name in PICTURES if made.get(name) is not None}
             return self._ids(prompt), {name: torch.as_tensor(value).to(self.device) for name, value in seen.items()}
         if not isinstance(prompt, str):
-            raise InputError("Pictures go with a text; pass one, or make the tensors with qwen.processor.")
+            raise InputError("Pictures go with a text or with messages; pass one, or use qwen.processor's tensors.")
         made = self.look(prompt, images, videos)
         return made["input_ids"], {name: made[name] for name in PICTURES if name in made}
 
     def _ids(self, prompt: Prompt) -> Tensor:
         if isinstance(prompt, str):
-            ids = self.tokenizer(prompt)["input_ids"]
-            self._refuse_unknown_words(prompt, ids)
-        elif isinstance(prompt, list | tuple) and prompt and all(isinstance(m, Mapping) for m in prompt):
-            return self._ids(self._chat(prompt))
+            ids = self._words(prompt)
         elif isinstance(prompt, Mapping):  # what a tokenizer returns
             return self._ids(prompt.get("input_ids", ()))
         else:
@@ -105,21 +105,23 @@ class Reader:
             raise InputError("A prompt is a text, chat messages, or whole numbers (token ids) in one dimension.")
         return torch.tensor([ids], device=self.device)
 
-    def _chat(self, messages: Sequence[Any]) -> list[int]:
-        """Chat messages, each with a role and a content, as ids, by the checkpoint's own template."""
-        if not getattr(self.tokenizer, "chat_template", None):
-            raise InputError("This checkpoint has no chat template; pass a text instead of messages.")
-        try:
-            found = self.tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
-        except Exception as error:  # a template is a program, and raises what it likes
-            raise InputError(f"The chat template refuses these messages ({error}); check their roles.") from error
-        return list(found["input_ids"])
+    def _read(self, chat: Conversation) -> tuple[Tensor, dict[str, Tensor]]:
+        """Ids [1, token] of a conversation, and the tensors of the pictures in it."""
+        if chat.images is None and chat.videos is None:
+            return torch.tensor([self._words(chat.text, add_special_tokens=False)], device=self.device), {}
+        made = self.look([chat.text], chat.images, chat.videos)
+        return made["input_ids"], {name: made[name] for name in PICTURES if name in made}
 
-    def _refuse_unknown_words(self, prompt: str, ids: Sequence[int]) -> None:
+    def _words(self, text: str, **tokenizing: Any) -> list[int]:
+        ids = self.tokenizer(text, **tokenizing)["input_ids"]
+        self._refuse_unknown_words(text, ids, tokenizing)
+        return ids
+
+    def _refuse_unknown_words(self, prompt: str, ids: Sequence[int], tokenizing: Mapping[str, Any]) -> None:
         """Tokenizers with a fixed list of words put one token for all others: say so instead of answering nonsense."""
         if (unknown := self.tokenizer.unk_token_id) is None or unknown not in ids:
             return
-        spans = self.tokenizer(prompt, return_offsets_mapping=True)["offset_mapping"]
+        spans = self.tokenizer(prompt, return_offsets_mapping=True, **tokenizing)["offset_mapping"]
         words = [prompt[start:end] for n, (start, end) in zip(ids, spans, strict=True) if n == unknown]
         words = [word for word in words if word != self.tokenizer.unk_token]  # the token itself, spelled out
         if words:

@@ -1,6 +1,7 @@
 """The front door: `lab.load(...)` gives a `Qwen`, which holds model, tokenizer and where they came from.
 
-How it reads a prompt is in prompts.py, how it answers in speak.py, how it is traced and edited in watch.py.
+How it reads a prompt is in prompts.py, how it answers in speak.py, how it converses in talk.py, how it is
+traced and edited in watch.py.
 """
 
 import copy
@@ -25,7 +26,7 @@ from .passes import unedited
 from .paths import data_path
 from .prompts import PICTURES, Message, Prompt
 from .provenance import Provenance
-from .speak import Speaker
+from .talk import Talker
 from .watch import Watched
 
 __all__ = ["PICTURES", "SIDE_FILES", "Message", "Prompt", "Qwen", "from_config", "load", "save"]
@@ -38,7 +39,7 @@ SIDE_FILES = (
 )  # fmt: skip
 
 
-class Qwen(Speaker, Watched):
+class Qwen(Talker, Watched):
     """A model with its tokenizer.
 
     Attributes: `model` (torch.nn.Module), `config`, `provenance`, `report` (what loading did; None for random weights),

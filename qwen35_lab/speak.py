@@ -1,6 +1,6 @@
 """The part of a `Qwen` that answers: whole texts, piece by piece, several at once, with drafts or without."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .generate import Sampling, TextStream, decode
+from .inputs.answer import End
 from .prompts import PICTURES, Prompt, Reader
 from .speculative import Drafts, decode_speculatively, refuse_batches
 
@@ -54,15 +55,25 @@ class Speaker(Reader):
         """Like `generate` for one text, piece by piece as the text becomes certain."""
         text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
         given = self._encode(prompt, images, videos)
-        for token in self._decode(*given, max_new_tokens, Sampling.of(sampling), speculative):
+        yield from self._text(given, text, max_new_tokens, Sampling.of(sampling), speculative)
+
+    def _text(
+        self, given: tuple[Tensor, dict[str, Tensor]], text: TextStream, new: int, sampling: Sampling,
+        speculative: int | Drafts,
+    ) -> Generator[str, None, End]:  # fmt: skip
+        """The pieces of an answer; returns why it ended."""
+        end: End = "length"
+        for token in self._decode(*given, new, sampling, speculative):
             if int(token) in self.stop_ids:
+                end = "stop"
                 break
             if piece := text.push(int(token)):
                 yield piece
             if text.finished:
-                return
+                return "stop"
         if rest := text.close():
             yield rest
+        return end
 
     def _decode(
         self, ids: Tensor, pictures: Mapping[str, Tensor], new: int, sampling: Sampling, speculative: int | Drafts

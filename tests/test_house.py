@@ -31,7 +31,7 @@ LAYERS = [
     {"model"},
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
     {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"}
-    | {"prompts", "speak", "speculative", "watch"},
+    | {"prompts", "speak", "speculative", "talk", "watch"},
     {"training", "nano", "recall"},
     {"analysis"},
     {"views"},

@@ -1,6 +1,12 @@
-"""What a person has -> the tensors the model takes: text with pictures and videos in it."""
+"""What a person has -> the tensors the model takes: texts and chats with pictures in them; and what it says, read."""
 
+from .answer import Answer, AnswerParser, Piece, parse_answer
+from .calls import ToolCall
+from .chat import Conversation, as_schemas, write_chat
 from .processor import Processor
 from .video import VideoSettings
 
-__all__ = ["Processor", "VideoSettings"]
+__all__ = [
+    "Answer", "AnswerParser", "Conversation", "Piece", "Processor", "ToolCall", "VideoSettings", "as_schemas",
+    "parse_answer", "write_chat",
+]  # fmt: skip

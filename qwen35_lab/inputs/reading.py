@@ -55,7 +55,7 @@ def _films(videos: Any) -> Iterator[Film]:
         else:
             yield videos, None
     elif isinstance(videos, list | tuple) and videos:
-        if all(_is_frame(each) for each in videos):
+        if all(is_frame(each) for each in videos):
             yield np.stack([_frame(each) for each in videos]), None
         else:
             for each in videos:
@@ -64,7 +64,8 @@ def _films(videos: Any) -> Iterator[Film]:
         raise InputError(f"A video is a path, an array of frames or a list of them, not a {type(videos).__name__}.")
 
 
-def _is_frame(value: Any) -> bool:
+def is_frame(value: Any) -> bool:
+    """A PIL image, or an array [row, column, channel]."""
     return hasattr(value, "convert") or len(getattr(value, "shape", ())) == 3
 
 
