@@ -239,7 +239,7 @@ PARTS = (
     "<think>", "</think>", "<tool_call>", "</tool_call>", "<function=add>", "</function>", "<parameter=a>",
     "</parameter>", "<", "</", "\n", " ", "1", "é", "a", call(a=1), call(a="</parameter>"), "\n\n", "<tool_", "call>",
 )  # fmt: skip
-SAID = st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=14).map("".join)
+SAID = st.lists(st.sampled_from(PARTS) | st.text(max_size=3), max_size=14).map("".join) | st.text()
 
 
 @settings(max_examples=600, deadline=None)

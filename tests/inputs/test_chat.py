@@ -192,6 +192,9 @@ def test_pictures_given_apart_fill_the_empty_places_in_order(qwen):
     content = [part("image"), {"type": "text", "text": "and"}, part("image", b), part("image")]
     chat = write_chat(qwen.tokenizer, [{"role": "user", "content": content}], images=[a, c])
     assert chat.images is not None and [i.size for i in chat.images] == [i.size for i in (a, b, c)]
+    same = [part("image")] * 2
+    chat = write_chat(qwen.tokenizer, [{"role": "user", "content": same}], images=[a, c])
+    assert chat.images is not None and [i.size for i in chat.images] == [a.size, c.size]
     with pytest.raises(lab.InputError, match="2 parts of the messages name no image of their own, and 1 are given"):
         write_chat(qwen.tokenizer, [{"role": "user", "content": content}], images=a)
     with pytest.raises(lab.InputError, match="and 0 are given"):
