@@ -105,6 +105,11 @@ def text_axes(axes: Sequence[str]) -> list[int]:
     return [n for n, axis in enumerate(axes) if axis in ("token", "query") or (axis == "key" and "query" in axes)]
 
 
+def slots(name: str, tokens: int) -> int:
+    """How many places a tap's value has along a text of so many tokens: the MTP head reads pairs of them."""
+    return max(0, tokens - name.startswith("mtp."))
+
+
 @dataclass(frozen=True)
 class Step:
     """One generated token: what the model said before it was chosen."""
@@ -200,5 +205,5 @@ def _check_parts(tokens: Sequence[str], ids: Tensor, tensors: Mapping[str, Tenso
         if tensor.ndim != len(axes[name]):
             raise ValueError(f"{name} has {tensor.ndim} axes, and names for {len(axes[name])}")
         for axis in text_axes(axes[name]):
-            if tensor.shape[axis] != len(ids):
+            if tensor.shape[axis] != slots(name, len(ids)):
                 raise ValueError(f"{name} is of {tensor.shape[axis]} tokens, and the text has {len(ids)}")
