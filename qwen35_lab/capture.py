@@ -36,7 +36,7 @@ def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
         matches = {n: t for n, t in found.items() if fnmatchcase(n, pattern) and not (t.lazy and pattern.endswith("*"))}
         if not matches:
             near = difflib.get_close_matches(pattern, found, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "list them with lab.taps(model)."
+            hint = f"did you mean {near[0]!r}?" if near else "list them with dict(lab.taps(model))."
             raise InputError(f"No tap of this model matches {pattern!r}; {hint}")
         matching |= matches
     return matching
