@@ -1,5 +1,5 @@
 # make lab    open the notebooks          make test   run every check
-# Everything is installed into .venv beside this file; nothing else on the machine is changed.
+# Everything is installed into .venv beside this file; nothing else is installed.
 # Written for the make that macOS ships (3.81): no newer features, and only relative paths, so that a folder
 # with spaces in its name works.
 

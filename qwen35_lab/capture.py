@@ -39,7 +39,7 @@ def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
             matches = {n: t for n, t in matches.items() if not n.startswith("mtp.")}
         if not matches:
             near = difflib.get_close_matches(pattern, found, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "list them with lab.taps(model)."
+            hint = f"did you mean {near[0]!r}?" if near else "list them with dict(lab.taps(model))."
             raise InputError(f"No tap of this model matches {pattern!r}; {hint}")
         matching |= matches
     return matching

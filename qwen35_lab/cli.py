@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +16,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns 0, 2 after an error of this package, or 130 after an interrupt."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
     except LabError as error:
         print(f"qwen35-lab: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who was reading has seen enough: `… | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from what was kept.", file=sys.stderr)
         return 130
@@ -75,7 +81,7 @@ def _add_training(models: argparse._SubParsersAction, name: str, steps: int, wha
     add = parser.add_argument
     add("--seeds", "--seed", type=_seeds, default="0", metavar="N[,N…]", help="one run for each")
     add("--steps", type=int, default=steps, metavar="N", help="steps of training")
-    add("--target", type=float, default=math.inf, metavar="A", help="stop at this accuracy, such as 0.99")
+    add("--target", type=float, default=math.inf, metavar="A", help="stop at this accuracy, such as 0.99; inf: never")
     add("--out", type=Path, default=Path("runs", name), metavar="DIR", help="where the checkpoint goes")
     add("--overwrite", action="store_true", help="replace DIR if it exists")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads (they change the last digits)")

@@ -42,9 +42,12 @@ class Operation:
     same: bool = False  # leaves every value as it is
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Edit:
-    """Taps, places in their values, and what happens there, one operation after the other. Made by `edit`."""
+    """Taps, places in their values, and what happens there, one operation after the other. Made by `edit`.
+
+    Each operation gives a new edit that has it as its last: `set`, `scale`, `add`, `zero`, `replace`, `patch_from`.
+    """
 
     pattern: str
     where: Mapping[str, object]
@@ -56,16 +59,19 @@ class Edit:
         return self._then(f"= {_words(value)}", lambda part, at: at.spread(value, part))
 
     def scale(self, factor: float | Tensor) -> "Edit":
+        """Multiply by a number, or by a tensor as in `set`."""
         factor = _amount(factor)
         same = bool(torch.as_tensor(factor == 1).all())
         return self._then(f"× {_words(factor)}", lambda part, at: part * at.spread(factor, part), same)
 
     def add(self, value: float | Tensor) -> "Edit":
+        """Add a number, or a tensor as in `set`."""
         value = _amount(value)
         same = bool(torch.as_tensor(value == 0).all())
         return self._then(f"+ {_words(value)}", lambda part, at: part + at.spread(value, part), same)
 
     def zero(self) -> "Edit":
+        """Put 0 there."""
         return self._then("= 0", lambda part, at: torch.zeros_like(part))
 
     def replace(self, function: Callable[[Tensor], Tensor]) -> "Edit":
@@ -97,8 +103,13 @@ class Edit:
         places = ", ".join(f"{axis} {_words(place)}" for axis, place in self.where.items())
         return f"{self.pattern}{f'[{places}]' if places else ''} {' '.join(o.words for o in self.operations)}".strip()
 
+    def __repr__(self) -> str:
+        return f"<edit {self}>"
+
     def install(self, model: TextModel, stack: ExitStack, passes: Passes) -> None:
         """Let it act until `stack` closes."""
+        if not self.operations:
+            raise InputError(f"The edit {self} says where and not what; go on with .scale(…), .zero() or .set(…).")
         names = chosen(model, self.pattern)
         if (layers := self.where.get("layer")) is not None:
             count = len(model.layers)
@@ -177,7 +188,14 @@ class Edit:
 
 
 def edit(pattern: str, **where: object) -> Edit:
-    """Choose what to change: taps by a glob, and places by the names of axes.
+    """Choose what to change, taps by a glob and places by the names of axes; then say what happens there.
+
+        edit("layers.0.mixer.write", token=8).zero()
+        edit("layers.*.mixer.beta", token=[2, 5], head=3).scale(0.5).add(0.1)
+
+    The operations are `set`, `scale`, `add`, `zero`, `replace` and `patch_from`. Tokens are counted as in
+    `qwen.trace(…).tokens`. A DeltaNet layer may write a word one or two tokens after it: its q, k and v are made of a
+    few tokens up to theirs.
 
     Args:
         pattern: as in `record`: "layers.0.mixer.beta", "layers.*.mixer.erase".

@@ -30,6 +30,7 @@ from .model.mlp import SwiGLU
 from .model.moe import SparseMoE
 from .model.vision import VisionTower
 from .passes import pick
+from .trace import slots
 
 CHUNK = signature(chunked).parameters["chunk_size"].default
 COPIES = 4  # of a value while it is edited: the part, what takes its place, the whole, and where they are joined
@@ -103,9 +104,8 @@ def estimate(
             lengths["choice"] = choices[name.rpartition(".")[0]]
         return prod(lengths.values()) * tap.dtype_in(dtype).itemsize
 
-    slots = {name: read - name.startswith("mtp.") for name in recorded}  # the MTP head reads pairs of tokens
     made = {name: tap for name, tap in recorded.items() if patches or not seen_only(name)}
-    kept = {name: size(name, tap, slots[name], slots[name]) for name, tap in made.items()}
+    kept = {name: size(name, tap, slots(name, read), slots(name, read)) for name, tap in made.items()}
     wide = torch.promote_types(dtype, torch.float32).itemsize
     run = _Run(piece, tokens, dtype.itemsize, wide, frozenset(recorded | changed), frozenset(recorded), patches, cells)
     working = _working(model, run, choices)

@@ -4,6 +4,7 @@ Greedy by default. The order of the adjustments is transformers': repetition pen
 the presence penalty (OpenAI's and vLLM's: subtracted once from every token already generated) comes with the first.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -56,7 +57,9 @@ class Sampling:
         """From keyword arguments; an unknown one is refused with the names that there are."""
         names = [f.name for f in fields(cls)]
         if unknown := [name for name in settings if name not in names]:
-            raise InputError(f"There is no setting {unknown[0]!r}; choose from {', '.join(names)}.")
+            near = difflib.get_close_matches(unknown[0], [*names, "max_new_tokens", "stop", "record", "edits"], n=1)
+            meant = f"did you mean {near[0]!r}? Else " if near else ""
+            raise InputError(f"There is no setting {unknown[0]!r}; {meant}choose from {', '.join(names)}.")
         return cls(**settings)
 
     def __str__(self) -> str:

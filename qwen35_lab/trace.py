@@ -13,6 +13,7 @@ import difflib
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,11 @@ def text_axes(axes: Sequence[str]) -> list[int]:
     return [n for n, axis in enumerate(axes) if axis in ("token", "query") or (axis == "key" and "query" in axes)]
 
 
+def slots(name: str, tokens: int) -> int:
+    """How many places a tap's value has along a text of so many tokens: the MTP head reads pairs of them."""
+    return max(0, tokens - name.startswith("mtp."))
+
+
 @dataclass(frozen=True)
 class Step:
     """One generated token: what the model said before it was chosen."""
@@ -117,7 +123,7 @@ class Step:
     entropy: float  # of the prediction, in nats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # whether two are the same is a question for `diff`
 class Trace:
     """Values of one forward pass, or of a prompt and the steps after it, by tap name.
 
@@ -134,10 +140,17 @@ class Trace:
     def __getitem__(self, name: str) -> Value:
         if name in self.tensors:
             return named(self.tensors[name], self.axes[name])
-        near = difflib.get_close_matches(name, self.tensors, n=1)
-        raise InputError(
-            f"{name!r} was not recorded; add it to record=[…]" + (f" or read {near[0]!r}." if near else ".")
-        )
+        raise InputError(f"{name!r} was not recorded; {self._instead(name)}.")
+
+    def _instead(self, name: str) -> str:
+        """What to do about a name that is not there: only the last part of it is guessed at."""
+        if matching := [n for n in self.tensors if fnmatchcase(n, str(name))]:
+            return f"one value is read at a time, such as {matching[0]!r}"
+        place, _, last = str(name).rpartition(".")
+        beside = [n.rpartition(".")[2] for n in self.tensors if n.rpartition(".")[0] == place]
+        near = difflib.get_close_matches(last, beside, n=1)
+        again = "trace again and add it to record=[…]"
+        return f"did you mean {'.'.join(filter(None, (place, near[0])))!r}? Else {again}" if near else again
 
     def __contains__(self, name: object) -> bool:
         return name in self.tensors
@@ -200,5 +213,5 @@ def _check_parts(tokens: Sequence[str], ids: Tensor, tensors: Mapping[str, Tenso
         if tensor.ndim != len(axes[name]):
             raise ValueError(f"{name} has {tensor.ndim} axes, and names for {len(axes[name])}")
         for axis in text_axes(axes[name]):
-            if tensor.shape[axis] != len(ids):
+            if tensor.shape[axis] != slots(name, len(ids)):
                 raise ValueError(f"{name} is of {tensor.shape[axis]} tokens, and the text has {len(ids)}")

@@ -1,6 +1,7 @@
 """The command line: what it says, what it returns, what it leaves behind."""
 
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -91,3 +92,9 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, quick):
     assert not (tmp_path / "out").exists()
     assert main(words) == 0
     assert lab.load(tmp_path / "out").tokenizer
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{shlex.quote(sys.executable)} -m qwen35_lab taps --markdown | head -1"
+    found = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert found.stdout.startswith("# Taps") and found.stderr == ""

@@ -108,3 +108,12 @@ def test_a_patch_is_never_stretched_to_fit(moe):
     ):
         with pytest.raises(lab.InputError, match=words):
             logits(moe, change)
+
+
+def test_an_edit_that_says_where_and_not_what_is_refused():
+    with pytest.raises(lab.InputError, match=r"layers\.0\.mixer\.beta\[token 3\] says where and not what"):
+        small().trace(IDS, edits=lab.edit("layers.0.mixer.beta", token=3))
+
+
+def test_an_edit_is_printed_in_words():
+    assert repr(lab.edit("embed", token=3).scale(2)) == "<edit embed[token 3] × 2>"

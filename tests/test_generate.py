@@ -96,6 +96,8 @@ def test_settings_out_of_range(setting: str, value: float, recall: lab.Qwen) -> 
 def test_unknown_settings_are_refused_with_the_names_there_are(recall: lab.Qwen) -> None:
     with pytest.raises(lab.InputError, match="no setting 'do_sample'; choose from temperature"):
         recall.generate(PROMPT, 2, do_sample=True)
+    with pytest.raises(lab.InputError, match="did you mean 'max_new_tokens'"):
+        recall.generate(PROMPT, max_new_token=2)
 
 
 def test_greedy_is_the_default_and_seeds_repeat(recall: lab.Qwen, random: lab.Qwen) -> None:

@@ -30,8 +30,8 @@ LAYERS = [
     {"family"},
     {"model"},
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
-    {"generate", "trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "qwen"}
-    | {"prompts", "speak", "speculative", "watch"},
+    {"generate", "speculative", "prompts", "speak"},
+    {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
     {"training", "muon", "nano", "recall"},
     {"analysis"},
     {"views"},
@@ -259,7 +259,9 @@ def test_a_wheel_works_without_the_repository(tmp_path):
     data = {str(path.relative_to(ROOT)) for path in files_in_git() if path.is_relative_to(ROOT / "data")}
     assert data, "there is no data to ship"
     assert {f"qwen35_lab/{name}" for name in data} <= names
-    assert not {name for name in names if name.startswith(("tests/", "notebooks/", "tools/"))}
+    package = {str(path.relative_to(ROOT)) for path in files_in_git() if path.is_relative_to(PACKAGE)}
+    assert package <= names and any(not name.endswith(".py") for name in package)
+    assert not {name for name in names if name.startswith(("tests/", "notebooks/", "tools/")) or "golden" in name}
 
     code = "import qwen35_lab as lab; print(lab.__file__); lab.family()"
     env = os.environ | {"PYTHONPATH": str(tmp_path / "site")}

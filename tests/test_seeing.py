@@ -11,6 +11,7 @@ from test_estimate import measured
 
 import qwen35_lab as lab
 from qwen35_lab import generate
+from qwen35_lab.analysis.walk import divergence
 from qwen35_lab.generate import Sampling
 from qwen35_lab.model import mtp_logits, rewindable
 from qwen35_lab.speculative import Speculation
@@ -226,6 +227,28 @@ def test_what_a_processor_made_is_a_prompt_with_its_pictures(qwen):
     assert torch.equal(
         trace["vision.merged"], qwen.trace("what?", "vision.merged", images=picture(40, 60))["vision.merged"]
     )
+
+
+def test_traces_with_pictures_and_guesses_are_kept_and_compared(qwen, tmp_path):
+    """The tower's values have no place at a token, and the head's one place less than there are tokens."""
+    record = ["*", "mtp.*"]
+    trace = qwen.trace("what?", record, images=picture(40, 60))
+    assert len(trace["mtp.logits"]) == len(trace.tokens) - 1
+    trace.save(tmp_path / "a.trace")
+    again = lab.Trace.load(tmp_path / "a.trace")
+    assert again.tensors.keys() == trace.tensors.keys() and lab.diff(trace, again).first() is None
+    other = qwen.trace("what?", record, images=picture(40, 60, 7))
+    assert lab.diff(trace, other).first().name == "vision.patches"
+    begun = qwen.trace("whole", record, images=picture(40, 60))
+    found = lab.diff(trace, begun)
+    assert {"mtp.embed_norm", "mtp.logits", "vision.merged"} <= {row.name for row in found}
+    assert found.tokens == len(begun.tokens) - 3 and found.first() is None
+    assert divergence(trace, begun) is None and divergence(trace, other)[0] == "embed"
+    short, long = qwen.trace("wa", record), qwen.trace("what?", record)  # the first token is all that they share
+    assert lab.diff(short, long).first() is None and divergence(short, long) is None
+    stepper = lab.step(qwen, trace, against=other)
+    assert "vision tower and MTP head made is left out" in stepper._data["note"]
+    assert not any(stop["name"].startswith(("vision.", "mtp.")) for stop in stepper._data["stops"])
 
 
 def test_text_alone_is_walked_compared_and_kept_as_in_a_text_model(qwen, tmp_path):

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import re
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -249,3 +250,27 @@ def test_every_tap_is_in_the_table_with_the_shape_that_it_really_has(moe):
         shown = row[1].replace(" T", f" {len(IDS) - name.startswith('mtp.')}")
         assert shown == shape and row[3] == tap.meaning
         assert (row[2] == "always") == (not tap.lazy)
+
+
+@pytest.mark.parametrize(
+    "name, remedy",
+    [
+        ("layers.0.mixer.state", "trace again and add it"),  # a name, and no misspelt one
+        ("layers.0.mixer.raed", "did you mean 'layers.0.mixer.read'"),
+        ("embd", "did you mean 'embed'"),
+        ("layers.*.mixer.beta", "one value is read at a time, such as 'layers.0.mixer.beta'"),
+    ],
+)
+def test_a_value_that_is_not_there_is_told_from_a_name_that_is_misspelt(name, remedy):
+    with pytest.raises(lab.InputError, match=re.escape(f"{name!r} was not recorded; {remedy}")):
+        small().trace(IDS)[name]
+
+
+def test_a_trace_is_itself_and_no_other():
+    trace = small().trace(IDS, "embed")
+    assert trace == trace and trace != small().trace(IDS, "embed") and len({trace, trace}) == 1
+
+
+def test_the_taps_of_a_qwen_are_those_of_its_model():
+    qwen = small()
+    assert dict(lab.taps(qwen)) == dict(lab.taps(qwen.model))

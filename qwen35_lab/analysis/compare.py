@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..trace import Trace, text_axes
+from ..trace import Trace, slots, text_axes
 from .table import Table
 
 
@@ -123,7 +123,8 @@ def pair(a: Trace, b: Trace) -> Pair:
         raise InputError("The traces have no value in common; record the same taps in both.")
     values, shapes = {}, {}
     for name in common:
-        x, y = (_beginning(trace[name].as_subclass(Tensor), trace.axes[name], tokens) for trace in (a, b))
+        kept = slots(name, tokens)
+        x, y = (_beginning(trace[name].as_subclass(Tensor), trace.axes[name], kept) for trace in (a, b))
         values[name] = (x, y)
         if x.shape != y.shape or a.axes[name] != b.axes[name]:
             shapes[name] = (_in_words(x, a.axes[name]), _in_words(y, b.axes[name]))

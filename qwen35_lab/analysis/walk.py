@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..model import TextModel, delta_rule, taps
-from ..trace import Trace
+from ..trace import Trace, slots
 from .compare import pair
 from .equations import EQUATIONS, STREAM, Equation
 
@@ -197,10 +197,10 @@ def token_gaps(a: Trace, b: Trace) -> dict[str, Tensor]:
     """
     gaps, found = {}, pair(a, b)
     for name, both in found.values.items():
-        if name.startswith("vision."):
+        if name.startswith("vision.") or not slots(name, found.tokens):
             continue
         if name in found.shapes:
-            gaps[name] = torch.full((found.tokens,), torch.inf, dtype=torch.float64)
+            gaps[name] = torch.full((slots(name, found.tokens),), torch.inf, dtype=torch.float64)
             continue
         ours, theirs = (value.detach().double().cpu() for value in both)
         difference = (ours - theirs).masked_fill((ours == theirs) & ours.isinf(), 0).abs()

@@ -49,7 +49,9 @@ class GatedDeltaNet(nn.Module):
         inside: dict[str, Any] = {**value, "lazy": True, "dtype": torch.float32}  # the recurrence
         self.q = Tap("batch token key_head key", "queries, L2-normalised and scaled by K^-½", **key)
         self.k = Tap("batch token key_head key", "keys, L2-normalised", **key)
-        self.v = Tap("batch token head value", "values to be stored", **value)
+        self.v = Tap(
+            "batch token head value", "values to be stored; made, like q and k, of a few tokens up to here", **value
+        )
         self.z = Tap("batch token head value", "output gate before its activation", **value)
         self.beta = Tap("batch token head", "write strength, 0 to 1", **gate)
         self.decay = Tap("batch token head", "log decay g ≤ 0; the memory is multiplied by e^g", **gate)

@@ -111,6 +111,7 @@ def listen(stack: ExitStack, module: nn.Module, act: Callable, *, before: bool =
         module.register_forward_hook(hook)
 
 
-def taps(model: nn.Module) -> Iterator[tuple[str, Tap]]:
-    """Every tap of a model with its name, in the order of the modules."""
+def taps(model: Any) -> Iterator[tuple[str, Tap]]:
+    """Every tap of a model, or of a `Qwen`'s model, with its name, in the order of the modules."""
+    model = model if isinstance(model, nn.Module) else model.model
     return ((name, module) for name, module in model.named_modules() if isinstance(module, Tap))

@@ -19,7 +19,7 @@ import traitlets
 from ..errors import InputError
 from ..qwen import Prompt, Qwen
 from ..trace import Trace
-from .stepper_data import describe, in_words
+from .stepper_data import describe, in_words, of_the_text
 from .stepper_png import draw
 from .widget import LabWidget, css, encode, esm
 
@@ -104,6 +104,9 @@ def step(
     else:
         record, note = recordable(qwen, len(qwen.encode(prompt)[0]))
         trace = qwen.trace(prompt, record)
+    whole, trace = trace, of_the_text(trace)
+    if len(trace) < len(whole):
+        note = f"What vision tower and MTP head made is left out: this is a walk along the text. {note}".rstrip()
     if isinstance(against, Qwen):
         against = against.trace(trace.ids, list(trace))
     data = describe(qwen.model, trace, against, above) | {"note": note}

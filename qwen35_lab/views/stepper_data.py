@@ -1,5 +1,6 @@
 """What the stepper shows, as plain values and arrays: no widget and no picture here."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import groupby
 from math import prod
@@ -58,6 +59,12 @@ def describe(model: TextModel, trace: Trace, against: Trace | None = None, above
         ],
         "sources": [_source(place) for place in sources],
     }  # fmt: skip
+
+
+def of_the_text(trace: Trace) -> Trace:
+    """A trace without the values that have no place at every token: the vision tower's and the MTP head's."""
+    kept = {name: tensor for name, tensor in trace.tensors.items() if not name.startswith(("vision.", "mtp."))}
+    return replace(trace, tensors=kept, axes={name: trace.axes[name] for name in kept})
 
 
 def _compare(trace: Trace, against: Trace) -> tuple[dict[str, Tensor], dict[str, str]]:

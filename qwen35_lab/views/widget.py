@@ -97,7 +97,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{tit
 {esm}
 const state = JSON.parse(document.getElementById("state").textContent), nothing = () => {{}};
 const model = {{ still: true, get: k => state[k], set: (k, v) => {{ state[k] = v; }},
-  on: nothing, off: nothing, save_changes: nothing }};
+  on: nothing, off: nothing, save_changes: nothing, send: nothing }};
 widget.render({{ model, el: document.getElementById("here") }});
 </script></body></html>
 """

@@ -6,12 +6,13 @@ Without a browser they are skipped, with the reason. QWEN35_LAB_REQUIRE_BROWSER=
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import nbformat
 import nbnorm
 import pytest
 from browser.driver import CHROMIUM_ARGUMENTS, ROOT, Lab, jupyterlab
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = "left out, there is no Chromium: install it (Debian: apt install chromium) or set CHROMIUM=/path/to/it"
@@ -72,3 +73,23 @@ def sample(lab) -> Callable[..., Lab]:
         return lab
 
     return sample
+
+
+@pytest.fixture
+def open_widget(browser):
+    """A widget's own page in a tab without a network; `page.errors` has what is thrown there or printed as an error."""
+    contexts = []
+
+    def open_widget(file: Path, width: int = 900, **options) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.errors = []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda said: page.errors.append(said.text) if said.type == "error" else None)
+        page.goto(file.as_uri())
+        return page
+
+    yield open_widget
+    for context in contexts:
+        context.close()

@@ -47,21 +47,8 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, file):
-    contexts = []
-
-    def open_page(width=900, file=file, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(file.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
+def open_page(open_widget, file):
+    return lambda width=900, file=file, **options: open_widget(file, width, **options)
 
 
 def written(value: float) -> str:
@@ -235,7 +222,11 @@ def test_a_live_dial_asks_waits_draws_and_shows_errors(open_page, tmp_path):
         live.html().replace("still: true, ", "").replace("on: nothing", "on: (what, call) => { heard[what] = call; }")
     )
     html = html.replace("const state =", "const heard = window.heard = {}; const state = window.state =")
+    html = html.replace("send: nothing", "send: () => { window.greetings = (window.greetings ?? 0) + 1; }")
     page = open_page(file=saved(tmp_path, html))
+    for _ in range(3):  # it greets twice, however often it is answered: see deck.js
+        page.evaluate("heard['msg:custom']()")
+    assert page.evaluate("greetings") == 2
     before = page.evaluate(PICTURES)
     page.get_by_role("slider", name="β").fill("2")
     question = page.evaluate("state.ask")

@@ -16,21 +16,8 @@ def file(tmp_path_factory):
 
 
 @pytest.fixture
-def open_page(browser, file):
-    contexts = []
-
-    def open_page(width=900, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(file.as_uri())
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
+def open_page(open_widget, file):
+    return lambda width=900, **options: open_widget(file, width, **options)
 
 
 def title(page) -> str:

@@ -41,23 +41,14 @@ def edited(qwen):
 
 
 @pytest.fixture
-def open_page(browser, pages):
-    contexts = []
-
+def open_page(open_widget, pages):
     def open_page(name="plain", width=1000, **options):
-        context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.errors = []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-        page.goto(pages[name][0].as_uri())
-        page.stops = pages[name][1]
+        file, stops = pages[name]
+        page = open_widget(file, width, **options)
+        page.stops = stops
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return open_page
 
 
 def tap(page) -> str:
