@@ -41,6 +41,16 @@ def _parser() -> argparse.ArgumentParser:
     models = train.add_subparsers(title="models", required=True, metavar="MODEL")
     _add_training(models, "recall", 400, "recall with overwrites: a few minutes per seed on one CPU thread")
     _add_training(models, "microscope", 600, "the same task in one small matrix, with and without erasing")
+    _add_nano(models)
+    scoring = commands.add_parser("score", help="ask a model that was trained here held-out questions")
+    scored = scoring.add_subparsers(title="models", required=True, metavar="MODEL")
+    nano = scored.add_parser("nano", help="every kind of question, judged by the world's own rules")
+    nano.add_argument("folder", type=Path, help="of a checkpoint, or of a run, whose card then gets the scores")
+    nano.add_argument("--n", type=int, default=500, metavar="N", help="questions of each kind (500)")
+    nano.add_argument("--split", choices=("valid", "test", "seen"), default="test", help="which samples (test)")
+    nano.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads")
+    nano.add_argument("--device", default="auto", help="cpu, cuda or auto")
+    nano.set_defaults(run=_score_nano)
     table = commands.add_parser("taps", help="list every value of a model that has a name")
     table.add_argument("model", nargs="?", default="recall", help="a shipped model, a folder or a Hub id")
     table.add_argument("--markdown", action="store_true", help="the page docs/taps.md instead")
@@ -78,6 +88,69 @@ def _add_training(models: argparse._SubParsersAction, name: str, steps: int, wha
     parser.set_defaults(run=_train, model=name)
 
 
+def _add_nano(models: argparse._SubParsersAction) -> None:
+    parser = models.add_parser(
+        "nano",
+        help="the small model with eyes and experts: hours on a CPU",
+        description="Train the nano. FOLDER keeps the run: after Ctrl-C the same command goes on from there. "
+        "FOLDER/model is what it has learnt so far, written at every saving.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--to", type=Path, required=True, metavar="FOLDER", help="where the run is kept")
+    add("--minutes", type=float, metavar="M", help="of training in all; the rates fall in the last part of it")
+    add("--steps", type=int, metavar="N", help="in place of --minutes: the same for every machine's speed")
+    add("--longer", action="store_true", help="go back to before the rates fell, and train on")
+    add("--preset", choices=("small", "full"), default="full", help="about 2 or 6 million parameters")
+    add("--seed", type=int, default=0, metavar="N", help="of first weights and batches")
+    add("--save-minutes", type=float, default=5, metavar="M", help="between savings")
+    add("--threads", type=int, default=1, metavar="N", help="CPU threads (they change the last digits)")
+    add("--device", default="auto", help="cpu, cuda or auto")
+    parser.set_defaults(run=_train_nano)
+
+
+def _train_nano(options: argparse.Namespace) -> int:
+    from .locate import find_device
+    from .nano.publish import publish
+    from .nano.train import MOST_STEPS, RECIPE, Run
+
+    if (options.minutes is None) == (options.steps is None):
+        raise InputError("Pass --minutes or --steps, one of the two.")
+    for name in ("minutes", "save_minutes"):
+        if (value := getattr(options, name)) is not None and not 0 < value < math.inf:
+            raise InputError(f"--{name.replace('_', '-')} is {value:g}; pass a number above 0.")
+    _use_threads(options.threads)
+    recipe = replace(RECIPE, steps=options.steps or MOST_STEPS)
+    run = Run(options.to, options.preset, options.seed, recipe=recipe, device=find_device(options.device))
+    if options.longer:
+        run.longer()
+    history = run.train(options.minutes, save_minutes=options.save_minutes, saved=publish)
+    print(repr(history))
+    print(f'What it has learnt is in {run.folder / "model"}; qwen35-lab score nano "{run.folder}" asks it.')
+    if history.ended == "interrupted":
+        print(f"Kept in {run.folder}; the same command goes on from there.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _score_nano(options: argparse.Namespace) -> int:
+    from .nano.publish import score_folder
+
+    if options.n < 1:
+        raise InputError(f"--n is {options.n}; pass 1 or more.")
+    _use_threads(options.threads)
+    print(score_folder(options.folder, options.n, options.split, options.device))
+    return 0
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    if count < 1:
+        raise InputError(f"--threads is {count}; pass 1 or more.")
+    torch.set_num_threads(count)
+
+
 def _seeds(words: str) -> list[int]:
     try:
         return [int(word) for word in words.split(",")]
@@ -86,8 +159,6 @@ def _seeds(words: str) -> list[int]:
 
 
 def _train(options: argparse.Namespace) -> int:
-    import torch
-
     from .recall.microscope import lessons, publish_microscope
     from .recall.model import MICROSCOPE, RECALL
     from .recall.publish import examined, publish
@@ -102,9 +173,7 @@ def _train(options: argparse.Namespace) -> int:
         raise InputError(f"--target is {options.target:g}; pass an accuracy between 0 and 1, such as 0.99.")
     if not all(0 <= seed < MOST_SEEDS for seed in options.seeds):
         raise InputError(f"--seeds is {options.seeds}; pass whole numbers between 0 and {MOST_SEEDS - 1}.")
-    if options.threads < 1:
-        raise InputError(f"--threads is {options.threads}; pass 1 or more.")
-    torch.set_num_threads(options.threads)
+    _use_threads(options.threads)
     recipe = replace(setup.recipe, steps=options.steps, target=options.target)
     states = out.with_name(out.name + "-training")
     runs = []

@@ -4,6 +4,9 @@ Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) moves the m
 AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) everything else. Rates rise over a short warm-up, stay, and
 fall linearly to zero at the end.
 
+A run may be given an amount of time in place of a number of steps. When all but the last part of it is used up, the
+number of steps is set so that the fall takes about the time that is left, and kept with the run.
+
 The loop itself draws nothing at random. If `loss(step)` depends on the step and the model alone, two runs are
 equal to the bit on one machine with one number of threads, also if one was interrupted and resumed.
 """
@@ -11,8 +14,8 @@ equal to the bit on one machine with one number of threads, also if one was inte
 import io
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,11 @@ from tqdm.auto import tqdm
 from .errors import CheckpointError, InputError, LabError
 from .files import write_file
 from .interrupt import held_interrupt
+from .muon import StackedMuon
 
 # Matrices that are not Muon's: tables of rows that stand for themselves, and maps to a few gates or experts.
-NOT_MUON = ("embed_tokens", "lm_head", "in_proj_a", "in_proj_b", "router", "shared_gate_proj")
+NOT_MUON = ("embed_tokens", "lm_head", "pos_embed", "in_proj_a", "in_proj_b", "router", "shared_gate_proj")
+STACKED = ("gate_up_proj", "down_proj", "patch_embed.weight")  # ends of names: matrices in more than two dimensions
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,19 @@ class Recipe:
     clip: float = 1.0  # largest norm of the gradient of all parameters together
     every: int = 25  # steps between evaluations; the state is saved as often
     target: float = math.inf  # an accuracy at which to stop early
+    stacked: bool = False  # Muon also for fused experts and the patch kernel, all matrices of one shape at once
+    newton_schulz: int = 5  # rounds of Muon's iteration
 
     def __post_init__(self) -> None:
         for name in ("steps", "every"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InputError(f"{name} is {value!r}; pass a whole number, 1 or more.")
+
+    @property
+    def full_steps(self) -> int:
+        """After so many steps the rates begin to fall."""
+        return round((1 - self.decay) * self.steps)
 
     def rate(self, step: int) -> float:
         """The share of the full rates at a step, counted from 0."""
@@ -56,12 +68,25 @@ class Recipe:
         return min(1.0, rising, falling)
 
 
+@dataclass(frozen=True)
+class Loss:
+    """A loss with what it is made of, to be drawn."""
+
+    total: Tensor  # a scalar with a gradient
+    parts: Mapping[str, Tensor]  # scalars
+    tokens: int = 0  # of the batch
+
+
 @dataclass
 class History:
     """What happened, step by step, all sessions of an interrupted run together."""
 
     losses: list[float] = field(default_factory=list)  # one per step
+    parts: dict[str, list[float]] = field(default_factory=dict)  # of the losses, one per step each
     accuracies: list[tuple[int, float]] = field(default_factory=list)  # (steps done, accuracy 0 to 1)
+    splits: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # the same by kinds, where there are any
+    tokens: int = 0  # seen
+    planned: int = 0  # steps in all, once a run that was given an amount of time knows
     seconds: float = 0.0  # on the clock, evaluations included
     cpu_seconds: float = 0.0  # of this process; with one thread, what the clock says on an idle machine
     ended: str = ""  # "finished", "target reached" or "interrupted"
@@ -82,12 +107,16 @@ class History:
 
 def train(
     model: nn.Module,
-    loss: Callable[[int], Tensor],
+    loss: Callable[[int], Tensor | Loss],
     recipe: Recipe,
-    evaluate: Callable[[], float] | None = None,
+    evaluate: Callable[[], float | Mapping[str, float]] | None = None,
     *,
     state: str | Path | None = None,
     progress: bool = True,
+    budget: float | None = None,
+    save_every: float | None = None,
+    saved: Callable[[History], None] | None = None,
+    until: int | None = None,
 ) -> History:
     """Train a model in place.
 
@@ -96,9 +125,15 @@ def train(
 
     Args:
         loss: step -> the loss of that step's batch, a scalar with a gradient.
-        evaluate: () -> accuracy, 0 to 1; measured every `recipe.every` steps and after the last one.
+        evaluate: () -> accuracy, 0 to 1, or one for each kind; measured every `recipe.every` steps and after the last
+            one.
         state: a file that keeps weights, optimisers and history. If it exists, training continues from there.
         progress: show a bar.
+        budget: seconds for the whole run, all sessions together; it ends there if `recipe.steps` are not done before.
+        save_every: seconds between savings; by default the state is saved every `recipe.every` steps. It is also saved
+            when the rates are about to fall.
+        saved: called after each saving.
+        until: interrupt the run when so many steps are done.
     Raises:
         CheckpointError: `state` belongs to another model or recipe, or cannot be read or written.
         LabError: the loss is no longer a number.
@@ -108,47 +143,79 @@ def train(
     if state is not None and Path(state).exists():
         history = _read_state(Path(state), model, optimisers, recipe)
     model.train()
-    bar = tqdm(total=recipe.steps, initial=history.steps, unit="step", disable=not progress)
+    bar = tqdm(total=history.planned or recipe.steps, initial=history.steps, unit="step", disable=not progress)
+    written = time.perf_counter()
     with bar, held_interrupt() as asked:
         while not history.ended:
             clock, cpu = time.perf_counter(), time.process_time()
-            history.losses.append(_step(model, loss, optimisers, recipe, history.steps))
-            last = history.steps == recipe.steps
+            plan = replace(recipe, steps=history.planned or recipe.steps)
+            tokens = _step(model, loss, optimisers, plan, history)
+            last = history.steps >= plan.steps
             if evaluate and (last or history.steps % recipe.every == 0):
-                model.eval()
-                history.accuracies.append((history.steps, evaluate()))
-                model.train()
-            history.seconds += time.perf_counter() - clock
+                _evaluate(model, evaluate, history)
+            seconds = time.perf_counter() - clock
+            history.seconds += seconds
             history.cpu_seconds += time.process_time() - cpu
+            if not last and budget is not None and not history.planned:
+                _plan(history, recipe, budget)
+                bar.total = history.planned or bar.total
             if history.accuracies and history.accuracy >= recipe.target:
                 history.ended = "target reached"
             elif last:
                 history.ended = "finished"
-            elif asked():
+            elif asked() or history.steps == until:
                 history.ended = "interrupted"
             bar.set_description_str(history.ended, refresh=False)
-            bar.set_postfix_str(_postfix(history), refresh=False)
+            bar.set_postfix_str(_postfix(history, tokens / seconds), refresh=False)
             bar.update()
-            if state is not None and (history.ended or history.steps % recipe.every == 0):
+            due = time.perf_counter() - written >= save_every if save_every else history.steps % recipe.every == 0
+            due = due or history.steps == replace(recipe, steps=history.planned or recipe.steps).full_steps
+            if state is not None and (history.ended or due):
                 _write_state(Path(state), model, optimisers, recipe, history)
+                written = time.perf_counter()
+                if saved:
+                    saved(history)
     model.eval()
     return history
+
+
+def _plan(history: History, recipe: Recipe, budget: float) -> None:
+    """Once only the time for the fall is left, settle the number of steps, so that the fall begins at the next one."""
+    if history.seconds >= (1 - recipe.decay) * budget:
+        steps = history.steps / (1 - recipe.decay) if recipe.decay < 1 else 2 * history.steps
+        history.planned = min(recipe.steps, max(history.steps + 1, round(steps)))
+
+
+def _evaluate(model: nn.Module, evaluate: Callable[[], float | Mapping[str, float]], history: History) -> None:
+    model.eval()
+    found = evaluate()
+    if isinstance(found, Mapping):
+        history.splits.append((history.steps, dict(found)))
+        found = sum(found.values()) / len(found)
+    history.accuracies.append((history.steps, found))
+    model.train()
 
 
 def make_optimisers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
     """Muon for the matrices inside the layers, AdamW for embeddings, norms, gates, convolutions, decays."""
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     inside = {n for n, p in named if p.ndim == 2 and not any(part in n.split(".") for part in NOT_MUON)}
+    if recipe.stacked:
+        inside |= {n for n, p in named if p.ndim > 2 and n.endswith(STACKED)}
     matrices = [p for n, p in named if n in inside]
     others = [p for n, p in named if n not in inside]
     found: list[Optimizer] = []
-    if matrices:
+    if matrices and recipe.stacked:
+        how = {"weight_decay": recipe.weight_decay, "steps": recipe.newton_schulz}
+        found.append(StackedMuon(matrices, recipe.muon_rate, **how))
+    elif matrices:
         found.append(
             torch.optim.Muon(
                 matrices,
                 lr=recipe.muon_rate,
                 weight_decay=recipe.weight_decay,
                 adjust_lr_fn="match_rms_adamw",
+                ns_steps=recipe.newton_schulz,
             )
         )
     if others:
@@ -160,25 +227,39 @@ def make_optimisers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
 
 
 def _step(
-    model: nn.Module, loss: Callable[[int], Tensor], optimisers: list[Optimizer], recipe: Recipe, step: int
-) -> float:
-    """One update; returns the loss before it."""
-    value = loss(step)
-    if not torch.isfinite(value):
-        raise LabError(f"The loss is {value.item()} at step {step + 1}; lower the rates of the recipe.")
+    model: nn.Module,
+    loss: Callable[[int], Tensor | Loss],
+    optimisers: list[Optimizer],
+    recipe: Recipe,
+    history: History,
+) -> int:
+    """One update; notes the loss before it. Returns the number of tokens seen."""
+    step = history.steps
+    made = loss(step)
+    made = made if isinstance(made, Loss) else Loss(made, {})
+    total, *parts = torch.stack([t.detach().double() for t in (made.total, *made.parts.values())]).tolist()
+    if not math.isfinite(total):
+        raise LabError(f"The loss is {total} at step {step + 1}; lower the rates of the recipe.")
     model.zero_grad(set_to_none=True)
-    value.backward()
+    made.total.backward()
     nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["lr"] = group["full_rate"] * recipe.rate(step)
         optimiser.step()
-    return value.item()
+    history.losses.append(total)
+    for name, value in zip(made.parts, parts, strict=True):
+        history.parts.setdefault(name, []).append(value)
+    history.tokens += made.tokens
+    return made.tokens
 
 
-def _postfix(history: History) -> str:
-    accuracy = f"accuracy {history.accuracy:.1%}, " if history.accuracies else ""
-    return f"{accuracy}loss {history.losses[-1]:.3f}"
+def _postfix(history: History, speed: float) -> str:
+    """speed: tokens per second; 0 if the loss does not tell how many it has seen."""
+    said = [f"accuracy {history.accuracy:.1%}"] if history.accuracies else []
+    said.append(f"loss {history.losses[-1]:.3f}")
+    said += [f"{name} {values[-1]:.3f}" for name, values in history.parts.items()]
+    return ", ".join(said + ([f"{speed:,.0f} tokens/s"] if speed else []))
 
 
 def _write_state(path: Path, model: nn.Module, optimisers: list[Optimizer], recipe: Recipe, history: History) -> None:
@@ -211,6 +292,7 @@ def _read_state(path: Path, model: nn.Module, optimisers: list[Optimizer], recip
         raise
     except Exception as error:  # a damaged file shows itself in many ways
         raise CheckpointError(f"{path} is damaged or belongs to another model ({error}); {other}") from error
-    history = History(**{**kept["history"], "accuracies": [(s, a) for s, a in kept["history"]["accuracies"]]})
+    pairs = {name: [(s, a) for s, a in kept["history"][name]] for name in ("accuracies", "splits")}
+    history = History(**{**kept["history"], **pairs})
     history.ended = "" if history.ended == "interrupted" else history.ended
     return history

@@ -111,6 +111,21 @@ def mtp_logits(
     """What the head says at every token of a text at once: [batch, token − 1, vocabulary]; row i guesses token i + 2.
 
     For training: `cross_entropy(mtp_logits(model, out.hidden, ids)[:, :-1].flatten(0, 1), ids[:, 2:].flatten())`.
+    Takes what `mtp_hidden` takes.
+    """
+    return head_of(model).score(mtp_hidden(model, hidden, ids, attention_mask, positions, embedded), model)
+
+
+def mtp_hidden(
+    model: "TextModel",
+    hidden: Tensor,
+    ids: Tensor,
+    attention_mask: Tensor | None = None,
+    positions: Tensor | None = None,
+    embedded: Tensor | None = None,
+) -> Tensor:
+    """What the model's own head reads in `mtp_logits`, [batch, token − 1, hidden]: for logits at some tokens alone.
+
     Each slot sees the slots before it and itself, as in drafting token by token.
 
     Args:
@@ -132,4 +147,4 @@ def mtp_logits(
     real = attention_mask
     if real is not None:  # a slot is a pair of neighbours, both of them text
         real = real[:, :-1].bool() & real[:, 1:].bool()
-    return head.score(head(following, hidden[:, :-1], positions[..., :-1], real), model)
+    return head(following, hidden[:, :-1], positions[..., :-1], real)
