@@ -83,6 +83,8 @@ class Reader:
         if images is None and videos is None:
             made: dict[str, Any] = dict(prompt) if isinstance(prompt, Mapping) else {}  # a processor's
             seen = {name: made[name] for name in PICTURES if made.get(name) is not None}
+            if seen and self.config.vision is None:
+                raise InputError("This model has no eyes; leave out the pictures, or load a checkpoint with vision.")
             return self._ids(prompt), {name: torch.as_tensor(value).to(self.device) for name, value in seen.items()}
         if not isinstance(prompt, str):
             raise InputError("Pictures go with a text or with messages; pass one, or use qwen.processor's tensors.")

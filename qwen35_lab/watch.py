@@ -11,7 +11,7 @@ from torch import Tensor
 from . import capture
 from .edits import AnyEdit, edited, edits_of
 from .errors import InputError
-from .estimate import TraceSize, estimate, refuse_what_does_not_fit
+from .estimate import TraceSize, estimate, refuse_what_does_not_fit, seen_only
 from .generate import Sampling, check_length, decode
 from .interrupt import whole_stack
 from .model import mtp_logits, taps
@@ -50,9 +50,7 @@ class Watched(Reader):
         (ids, pictures), record = self._encode(prompt, images, videos), capture.listed(record)
         edits = edits_of(edits)
         chosen = self._sampling(ids, max_new_tokens, sampling)
-        mtp = any(name.startswith("mtp.") for name in capture.chosen(self.model, record))
-        if mtp and max_new_tokens:
-            raise InputError("The MTP head is traced over a given text; leave out max_new_tokens, or the mtp taps.")
+        mtp = self._asks_the_head(record, bool(pictures), max_new_tokens)
         counts = self._counts(pictures)
         refuse_what_does_not_fit(self.model, record, ids.shape[1], edits, max_new_tokens, **counts)
         with edited(self.model, edits), capture.record(self.model, record) as values:
@@ -69,6 +67,16 @@ class Watched(Reader):
         provenance = replace(self.provenance, edits=in_words, sampling=str(chosen) if max_new_tokens else "")
         tokens = [self.token_text(int(i)) for i in ids[0]]
         return Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, provenance, steps)
+
+    def _asks_the_head(self, record: Iterable[str], pictures: bool, new: int) -> bool:
+        """Whether values of the MTP head shall be recorded. Raises `InputError` for what this run does not make."""
+        names = list(capture.chosen(self.model, record))
+        if names and not pictures and all(map(seen_only, names)):
+            raise InputError(f"{names[0]} is made of pictures, and there are none; pass images=… or videos=….")
+        mtp = any(name.startswith("mtp.") for name in names)
+        if mtp and new:
+            raise InputError("The MTP head is traced over a given text; leave out max_new_tokens, or the mtp taps.")
+        return mtp
 
     def _sampling(self, ids: Tensor, new: int, settings: Mapping[str, Any]) -> Sampling:
         """How a trace chooses its tokens, if it shall have any. Raises `InputError` for what does not go together."""

@@ -103,7 +103,7 @@ def test_loading_takes_no_more_memory_than_the_file(folder: Path) -> None:
     ratios = {key: round(found[key] / size, 3) for key in ("loaded", "in_memory", "running")}
     print(ratios)
     assert found["in_memory"] <= 1.2 * size, ratios
-    assert len(found["new"]) == 8 and found["ignored"] == 153
+    assert len(found["new"]) == 8 and found["ignored"] == 0, "the vision tower is read too"
     assert found["provenance"].startswith("OTHER · random-0.8B · bfloat16")
 
 

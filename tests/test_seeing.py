@@ -7,6 +7,7 @@ import pytest
 import torch
 from inputs.seeing import RAW, frames, picture, seeing
 from reference import memories
+from small import small
 from test_estimate import measured
 
 import qwen35_lab as lab
@@ -161,6 +162,8 @@ def test_patches_are_patched_from_another_picture(qwen):
 def test_an_edit_of_what_is_not_shown_is_said_to_change_nothing(qwen):
     with pytest.raises(lab.InputError, match="changed nothing"):
         qwen.trace("what?", "embed", lab.edit("vision.merged").zero())
+    with pytest.raises(lab.InputError, match=r"vision\.merged is made of pictures, and there are none; pass images"):
+        qwen.trace("what?", "vision.merged")
 
 
 def test_another_thread_sees_and_guesses_unedited(qwen):
@@ -223,6 +226,8 @@ def test_what_a_processor_made_is_a_prompt_with_its_pictures(qwen):
     made = qwen.processor(text=f"{IMAGE}what?", images=picture(40, 60), return_tensors="pt")
     text = qwen.generate("what?", 6, images=picture(40, 60))
     assert qwen.tokenizer.decode(qwen.generate(made, 6), skip_special_tokens=True) == text
+    with pytest.raises(lab.InputError, match="has no eyes; leave out the pictures"):
+        small().trace(made)
     trace = qwen.trace(made, "vision.merged")
     assert torch.equal(
         trace["vision.merged"], qwen.trace("what?", "vision.merged", images=picture(40, 60))["vision.merged"]
