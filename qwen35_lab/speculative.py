@@ -266,7 +266,11 @@ class Speculation:
         position = self.cache.length + 1
         with whole_stack() as stack:
             rewind = Rewind(self.model, self.cache, stack)
-            out = self.model(torch.tensor([[token, *drafted]], device=q.device), cache=self.cache)
+            ids = torch.tensor([[token, *drafted]], device=q.device)
+            # with positions said, a placeholder that was guessed is a token like any other, as in `decode`
+            start = self.cache.length if self.cache.next_position is None else self.cache.next_position[:, None]
+            where = start + torch.arange(ids.shape[1], device=q.device)[None]
+            out = self.model(ids, position_ids=where, cache=self.cache)
         accepted, own = accept(self._distributions(out.logits[0], drafted), q, drafted, self.generator)
         rewind(1 + accepted)
         self.drafter.read(out, 1 + accepted)

@@ -166,6 +166,18 @@ def test_scores_say_what_was_asked_and_who_answers(run, capsys):
     assert again["layers.2.ffn"]["story"] == found.loads["layers.2.ffn"]["story"]
 
 
+@pytest.mark.parametrize("kind", ["facts", "shapes"])
+def test_a_model_that_says_placeholders_is_scored_too(run, kind):
+    """An unripe one does: then they are tokens like all others, also among drafts."""
+    qwen = run.qwen().twin()
+    image = qwen.config.image_token_id
+    for tap in (qwen.model.logits, qwen.model.mtp.logits):
+        tap.register_forward_hook(lambda m, i, logits: logits.index_fill(-1, torch.tensor([image]), 99.0))
+    found = score(qwen, 2, kinds=(kind,), drafted=1, progress=False)
+    assert found.verdicts(kind)["malformed"] == 2 and "<|image_pad|>" in found.asked[0].said
+    assert found.per_forward[kind] > 3
+
+
 def test_shares_dead_experts_and_rows_of_the_table():
     asked = [Asked("facts", "once", "", verdict) for verdict in ("right", "right", "wrong", "malformed")]
     loads = {"layers.0.ffn": {"facts": [0.5, 0.48, 0.02, 0.0]}}
