@@ -82,14 +82,14 @@ class History:
     """What happened, step by step, all sessions of an interrupted run together."""
 
     losses: list[float] = field(default_factory=list)  # one per step
-    parts: dict[str, list[float]] = field(default_factory=dict)  # of the losses, one per step each
     accuracies: list[tuple[int, float]] = field(default_factory=list)  # (steps done, accuracy 0 to 1)
-    splits: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # the same by kinds, where there are any
-    tokens: int = 0  # seen
-    planned: int = 0  # steps in all, once a run that was given an amount of time knows
     seconds: float = 0.0  # on the clock, evaluations included
     cpu_seconds: float = 0.0  # of this process; with one thread, what the clock says on an idle machine
     ended: str = ""  # "finished", "target reached" or "interrupted"
+    parts: dict[str, list[float]] = field(default_factory=dict)  # of the losses, one per step each
+    splits: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # accuracies by kinds, if there are any
+    tokens: int = 0  # seen
+    planned: int = 0  # steps in all, once a run that was given an amount of time knows
 
     @property
     def steps(self) -> int:
