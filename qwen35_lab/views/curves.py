@@ -198,7 +198,7 @@ def parity_chart(ledger: ParityLedger) -> Figure:
     verdict = f"{failed} of {len(ledger.rows)} rows differ" if failed else f"All {len(ledger.rows)} rows agree"
     figure = Figure(
         caption=f"{verdict}; the largest ratio, {worst.gap:.1e}, is at “{worst.what}”; the bound is {worst.below:g} "
-        f"(dashed). {equal} are equal to the bit (open, at the left edge).",
+        f"(dashed). {equal} {'is' if equal == 1 else 'are'} equal to the bit (open, at the left edge).",
         alt="Dot plot. " + "; ".join(f"{row.what} against {row.against}: {row.gap:.1e}" for row in ledger.rows),
         provenance=ledger.provenance,
     )
