@@ -4,9 +4,11 @@
     history = run.train(minutes=240)
     run.qwen()
 
+First the vision tower learns to see (tower.py), then the whole learns to answer.
+
 In the folder: `run.json` says how it is trained, `tokenizer/` is what it reads with, `state.pt` is all that the run
 needs to go on, `before-decay.pt` the same from before the rates fell (to train longer from there), `curves.json` what
-happened step by step. All are written beside and renamed.
+happened step by step; `tower.pt` and `tower.json` are the tower's. All are written beside and renamed.
 
 A batch follows from seed and step alone, so an interrupted and resumed run equals an uninterrupted one to the bit, on
 one machine with one number of threads.
@@ -34,6 +36,7 @@ from .pack import Batch, batch
 from .probe import ROWS, Probe
 from .shape import PRESETS, config_of, initialise_nano
 from .tokenizer import train_tokenizer
+from .tower import TOWER_RECIPE, Seeing
 
 MOST_STEPS = 1_000_000
 RECIPE = Recipe(
@@ -47,7 +50,7 @@ class Diet:
 
     rows: int = 4
     length: int = 512  # tokens; the longest samples have about 300
-    later: int = 4000  # the step from which on there are
+    later: int = 5000  # the step from which on there are
     later_rows: int = 8
 
     def batch(self, tokenizer: Any, step: int, seed: int) -> Batch:
@@ -65,6 +68,7 @@ class Run:
         diet, recipe: in place of the usual ones.
         device: "cpu" or "cuda".
         probe_rows: rows of each kind to look at every `recipe.every` steps; 0 for never.
+        tower: how the vision tower learns to see before all else; None for not at all.
     Raises:
         CheckpointError: the folder holds a run with other settings.
         InputError: no such preset.
@@ -73,11 +77,13 @@ class Run:
     def __init__(
         self, folder: str | Path, preset: str = "full", seed: int = 0, *, diet: Diet | None = None,
         recipe: Recipe = RECIPE, device: str | torch.device = "cpu", probe_rows: int = ROWS,
+        tower: Recipe | None = TOWER_RECIPE,
     ):  # fmt: skip
         if preset not in PRESETS:
             raise InputError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
         self.folder, self.preset, self.seed, self.recipe = Path(folder).resolve(), preset, seed, recipe
         self.diet, self.device, self.probe_rows = diet or Diet(), torch.device(device), probe_rows
+        self.tower = tower
         self.history = History()
         self._keep_settings()
 
@@ -93,8 +99,11 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """What must be the same in every session."""
         diet, recipe, shares = asdict(self.diet), asdict(self.recipe), asdict(SHARES)
-        recipe["target"] = None  # has no JSON
-        return {"preset": self.preset, "seed": self.seed, "diet": diet, "recipe": recipe, "shares": shares}
+        tower = asdict(self.tower) if self.tower else None
+        for each in (recipe, tower or {}):
+            each["target"] = None  # has no JSON
+        how = {"diet": diet, "tower": tower, "recipe": recipe, "shares": shares}
+        return {"preset": self.preset, "seed": self.seed} | how
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -134,6 +143,8 @@ class Run:
         """
         if minutes is None and self.recipe.steps >= MOST_STEPS:
             raise InputError("How long? Pass minutes, or a recipe with a number of steps.")
+        if not self.state.exists() and not self._see(progress):
+            return History(ended="interrupted")
         look = Probe(self.tokenizer, self.probe_rows) if self.probe_rows else None
 
         def keep(history: History) -> None:
@@ -147,6 +158,15 @@ class Run:
             save_every=60 * save_minutes, saved=keep, until=until,
         )  # fmt: skip
         return self.history
+
+    def _see(self, progress: bool) -> bool:
+        """Teach the vision tower, or go on; returns whether it is done."""
+        if self.tower is None:
+            return True
+        seeing = Seeing(self.model, self.seed)
+        history = train(seeing, seeing.loss, self.tower, state=self.folder / "tower.pt", progress=progress)
+        _write_curves(self.folder / "tower.json", history)
+        return history.ended == "finished"
 
     def longer(self) -> None:
         """Go back to before the rates fell, to train on from there. Raises CheckpointError if that was not kept."""
@@ -179,11 +199,15 @@ class Run:
     def _keep(self, history: History) -> None:
         """The curves, and the last state with full rates."""
         self.history = history
-        with write_file(self.folder / "curves.json") as beside:
-            beside.write_text(json.dumps(rounded(asdict(history))) + "\n", encoding="utf-8")
+        _write_curves(self.folder / "curves.json", history)
         if history.steps <= replace(self.recipe, steps=history.planned or self.recipe.steps).full_steps:
             with write_file(self.before_decay) as beside:
                 shutil.copyfile(self.state, beside)
+
+
+def _write_curves(path: Path, history: History) -> None:
+    with write_file(path) as beside:
+        beside.write_text(json.dumps(rounded(asdict(history))) + "\n", encoding="utf-8")
 
 
 def rounded(value: Any) -> Any:

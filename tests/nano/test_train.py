@@ -15,6 +15,7 @@ from qwen35_lab.model import MultimodalModel, build
 from qwen35_lab.muon import StackedMuon, orthogonalised
 from qwen35_lab.nano.loss import nano_loss
 from qwen35_lab.nano.shape import PRESETS, config_of, initialise_nano
+from qwen35_lab.nano.tower import Seeing
 from qwen35_lab.nano.train import Diet, Run
 from qwen35_lab.training import Recipe, make_optimisers
 
@@ -30,7 +31,8 @@ def one_tokenizer(tokenizer, monkeypatch):
 
 
 def run_in(folder, **how) -> Run:
-    return Run(folder, "tiny", recipe=how.pop("recipe", QUICK), diet=LITTLE, probe_rows=0, **how)
+    how = {"recipe": QUICK, "tower": None} | how
+    return Run(folder, "tiny", diet=LITTLE, probe_rows=0, **how)
 
 
 def weights(model: MultimodalModel) -> dict[str, Tensor]:
@@ -144,6 +146,30 @@ def test_an_interrupted_run_resumes_as_if_nothing_had_been(tmp_path):
     assert {p.name for p in (tmp_path / "parts").iterdir()} == {
         "run.json", "tokenizer", "state.pt", "before-decay.pt", "curves.json",
     }  # fmt: skip
+
+
+def test_the_tower_learns_first_and_an_interrupt_there_loses_nothing(tmp_path, monkeypatch):
+    whole = run_in(tmp_path / "whole", tower=QUICK)
+    expected = whole.train(progress=False, until=2)
+    assert json.loads((tmp_path / "whole/tower.json").read_text())["ended"] == "finished"
+
+    steps = []
+
+    def pressed(seeing: Seeing, step: int):
+        steps.append(step)
+        if step == 3 and steps.count(3) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return seen(seeing, step)
+
+    seen = Seeing.loss
+    monkeypatch.setattr(Seeing, "loss", pressed)
+    assert run_in(tmp_path / "parts", tower=QUICK).train(progress=False).ended == "interrupted"
+    assert not (tmp_path / "parts/state.pt").exists()
+    second = run_in(tmp_path / "parts", tower=QUICK)
+    assert second.train(progress=False, until=2).losses == expected.losses
+    assert steps == [0, 1, 2, 3, 4, 5]
+    assert run_in(tmp_path / "parts", tower=QUICK).train(progress=False, until=3).steps == 3
+    assert steps[-1] == 5
 
 
 def test_with_an_amount_of_time_the_rates_still_fall(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ Bars stand on a line and are one to nine units tall; a faint line marks every un
 
 from .dice import Dice
 from .drawing import ground, paint
-from .sample import Asked, Sample, conversation
+from .sample import Asked, Picture, Sample, conversation
 from .scene import Size
 from .words import COLOURS
 
@@ -19,7 +19,13 @@ def charts(dice: Dice, new: bool) -> Sample:
 
     Nothing is held out by construction: "valid" and "test" are charts that training has not drawn.
     """
-    size = dice.pick(SIZES)
+    picture, heights = chart(dice, dice.pick(SIZES))
+    asked = dice.some(_questions(dice, heights), dice.between(1, 4))
+    return conversation("charts", asked, seen=[{"type": "image", "image": picture}])
+
+
+def chart(dice: Dice, size: Size) -> tuple[Picture, dict[str, int]]:
+    """A picture, and how tall the bar of each colour is, from left to right."""
     picture = ground(dice, *size)
     picture[FLOOR - UNIT * UNITS : FLOOR : UNIT] += 28
     picture[FLOOR] = 170
@@ -30,8 +36,7 @@ def charts(dice: Dice, new: bool) -> Sample:
     for n, (colour, height) in enumerate(heights.items()):
         left = 3 + n * pitch
         picture[FLOOR - UNIT * height : FLOOR, left : left + width] = paint(dice, colour)
-    asked = dice.some(_questions(dice, heights), dice.between(1, 4))
-    return conversation("charts", asked, seen=[{"type": "image", "image": picture}])
+    return picture, heights
 
 
 def _questions(dice: Dice, heights: dict[str, int]) -> list[Asked]:

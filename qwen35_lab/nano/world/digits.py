@@ -1,8 +1,11 @@
 """Pictures of digits and of two-digit numbers, in several sizes, bold, slanted, anywhere, in eight colours."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from .dice import Dice
 from .drawing import digit_mask, ground, paint, put
-from .sample import Asked, Sample, conversation
+from .sample import Asked, Picture, Sample, conversation
 from .scene import Size
 from .words import COLOURS
 
@@ -15,12 +18,35 @@ LOOKS = {
 }
 
 
+@dataclass(frozen=True)
+class Numeral:
+    """A picture of a number of one or two digits."""
+
+    picture: Picture
+    number: int
+    colour: str
+
+    @property
+    def what(self) -> str:
+        return "digit" if self.number < 10 else "number"
+
+
 def digits(dice: Dice, new: bool) -> Sample:
     """Which digit or number, and its colour. In "valid" and "test" a (last digit, colour) that training never shows."""
+    shown = numeral(dice, new)
+    asked = [
+        Asked(shown.what, f"Which {shown.what} is this?", str(shown.number)),
+        Asked(f"{shown.what} colour", f"What colour is the {shown.what}?", shown.colour),
+    ]
+    seen = [{"type": "image", "image": shown.picture}]
+    return conversation("digits", dice.some(asked, dice.between(1, 2)), seen=seen)
+
+
+def numeral(dice: Dice, new: bool, sizes: Sequence[Size] = SIZES) -> Numeral:
     length = 2 if dice.chance(0.25) else 1
     number = dice.between(0, 9) if length == 1 else dice.between(10, 99)
     colour = dice.pick(LOOKS[new][number % 10])
-    height, width = size = dice.pick(SIZES)
+    height, width = size = dice.pick(sizes)
     picture = ground(dice, *size)
     bold, slanted = dice.chance(0.3), dice.chance(0.3)
 
@@ -36,9 +62,4 @@ def digits(dice: Dice, new: bool) -> Sample:
     for mask in masks(scale):
         put(picture, mask, top, left, ink)
         left += mask.shape[1] + scale
-    what = "digit" if length == 1 else "number"
-    asked = [
-        Asked(what, f"Which {what} is this?", str(number)),
-        Asked(f"{what} colour", f"What colour is the {what}?", COLOURS[colour]),
-    ]
-    return conversation("digits", dice.some(asked, dice.between(1, 2)), seen=[{"type": "image", "image": picture}])
+    return Numeral(picture, number, COLOURS[colour])

@@ -39,7 +39,7 @@ class Memory:
 
 
 def facts(dice: Dice, new: bool, *, distance: tuple[int, int] | None = None) -> Sample:
-    """A text, then a question about one fact at the drawn distance, then up to three about others.
+    """A text, then a question about one fact at the drawn distance, then up to five about others.
 
     In "valid" and "test" the first question's answer is a (name, value) pair that training never shows.
 
@@ -59,7 +59,7 @@ def facts(dice: Dice, new: bool, *, distance: tuple[int, int] | None = None) -> 
     _write(dice, memory, key, new)
     _ramble(dice, memory, others, dice.between(*distance))
     known = [other for other in others if other in memory.value]
-    keys = [key, *dice.some(known, min(len(known), dice.below(4)))]
+    keys = [key, *dice.some(known, min(len(known), dice.below(6)))]
     return conversation("facts", [_ask(memory, each) for each in keys], before=" ".join(memory.lines))
 
 
