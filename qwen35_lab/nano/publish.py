@@ -143,6 +143,9 @@ def _scored(scores: Scores | None) -> str:
 
 Greedy answers to questions of the {scores.split} split, judged by the world's own rules.
 
-{scores.table()}
+{scores.marks()}
 {scores.routing()}
-"""
+
+### All questions
+
+{scores.table()}"""

@@ -9,7 +9,7 @@ Every question is asked where it stands: what was said before it is the sample's
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from ..model import MultimodalModel
 from ..qwen import Qwen
 from ..speculative import Drafts, decode_speculatively
 from .encode import encode
-from .loss import watched_routers
-from .pack import batch
+from .experts import Separation, expert_loads, permutation_test
+from .marks import MARKS, Mark
 from .patches import as_floats
 from .render import Document, render_prompt
 from .template import pieces
@@ -32,8 +32,8 @@ from .world import KINDS, Question, Sample, Verdict, draw, judge
 AT_ONCE = 32  # prompts per batch
 ROOM = 12  # tokens that an answer may be longer than the right one
 DEAD = 0.1  # of an even share of the choices; an expert with less is dead
-ROUTED_ROWS, ROUTED_LENGTH = 8, 512
 DRAFTS = 3  # tokens that the head proposes at a time
+DISTANCES = (0, 2, 4, 8, 16, 24, 48, 72, 96)  # sentences between a fact and its question; training knows up to 24
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,17 @@ class Scores:
     asked: list[Asked]
     loads: dict[str, dict[str, list[float]]] = field(default_factory=dict)  # layer -> kind -> share of each expert
     per_forward: dict[str, float] = field(default_factory=dict)  # kind -> tokens per pass of the model, with drafts
+    separations: dict[str, Separation] = field(default_factory=dict)  # layer -> how far its routing tells kinds apart
+    recall: dict[int, float] = field(default_factory=dict)  # distance -> share of facts still known
+
+    def reached(self, mark: Mark) -> bool:
+        """nan, where nothing was asked, reaches nothing."""
+        found = self.of(mark)
+        formed = 1 - found["malformed"] / max(found.total(), 1)
+        return bool(found) and found["right"] >= mark.least * found.total() and formed >= mark.formed
+
+    def of(self, mark: Mark) -> Counter[str]:
+        return Counter(a.verdict for a in self.asked if a.kind == mark.kind and a.type in mark.types)
 
     def verdicts(self, kind: str, type: str | None = None) -> Counter[str]:
         return Counter(a.verdict for a in self.asked if a.kind == kind and type in (None, a.type))
@@ -84,6 +95,16 @@ class Scores:
         shares = (np.mean(list(kinds.values()), 0) for kinds in self.loads.values())
         return max((float(s.max() * len(s)) for s in shares), default=float("nan"))
 
+    def marks(self) -> str:
+        """In Markdown: what should be reached, and what is."""
+        lines = ["| | should be right | asked | right | malformed | |", "|---|---:|---:|---:|---:|---|"]
+        for mark in MARKS:
+            if found := self.of(mark):
+                right, malformed = (f"{found[verdict] / found.total():.1%}" for verdict in ("right", "malformed"))
+                said = "reached" if self.reached(mark) else "**not reached**"
+                lines.append(f"| {mark.name} | {mark.least:.0%} | {found.total()} | {right} | {malformed} | {said} |")
+        return "\n".join(lines) + "\n"
+
     def table(self) -> str:
         """In Markdown."""
         lines = ["| kind | question | asked | right | wrong | malformed |", "|---|---|---:|---:|---:|---:|"]
@@ -93,21 +114,32 @@ class Scores:
         return "\n".join(lines) + "\n"
 
     def routing(self) -> str:
-        """The load of experts and the head's success, in sentences."""
+        """The load of experts, what it depends on, and the head's success, in sentences."""
         said = []
         if self.loads:
             dead = ", ".join(self.dead) or "none"
             said.append(
                 f"Experts with less than {DEAD:.0%} of an even share: {dead}. The busiest has {self.busiest:.2f}."
             )
+        if self.separations:
+            least = min(self.separations.values(), key=lambda each: each.distance / each.by_chance)
+            worst = max(each.p for each in self.separations.values())
+            said.append(
+                "Each kind of sample is routed in its own way: the total variation between a kind's experts and those "
+                f"of the others is at least {least.distance / least.by_chance:.1f} times what 99 of 100 shuffles "
+                f"of the documents stay below, in every layer (p ≤ {worst:.3f})."
+            )
         if self.per_forward:
             mean = sum(self.per_forward.values()) / len(self.per_forward)
             each = ", ".join(f"{kind} {value:.2f}" for kind, value in self.per_forward.items())
             said.append(f"Tokens per forward pass with {DRAFTS} drafts: {mean:.2f} ({each}).")
-        return "\n".join(said)
+        if self.recall:
+            each = ", ".join(f"{distance}: {share:.0%}" for distance, share in self.recall.items())
+            said.append(f"Facts still known after so many other sentences: {each}.")
+        return "\n\n".join(said)
 
     def __repr__(self) -> str:
-        return f"{self.table()}\n{self.routing()}"
+        return "\n".join((self.marks(), self.table(), self.routing()))
 
 
 def _row(kind: str, type: str, found: Counter[str]) -> str:
@@ -122,7 +154,7 @@ def score(
     """Ask a nano, and watch it.
 
     Args:
-        n: questions of each kind.
+        n: questions of each kind and, where a mark counts some types of them alone, of these.
         drafted: prompts of each kind that are also answered with drafts of the MTP head.
     """
     model, tokenizer = qwen.model, qwen.tokenizer
@@ -130,13 +162,44 @@ def score(
     asked: list[Asked] = []
     per_forward: dict[str, float] = {}
     for kind in tqdm(kinds, "Asking", unit=" kinds", disable=not progress):
-        prompts = list(islice(_questions(kind, seed, split), n))
+        prompts = list(_chosen(kind, seed, split, n))
         prompts.sort(key=lambda pair: len(pair[0].messages))  # of like length together; sorting is stable
         for start in range(0, len(prompts), AT_ONCE):
             asked += answer(model, tokenizer, prompts[start : start + AT_ONCE])
         if drafted and model.mtp is not None:
             per_forward[kind] = tokens_per_forward(model, tokenizer, prompts[:drafted])
-    return Scores(split, asked, expert_loads(model, tokenizer, kinds, split, seed), per_forward)
+    loads = expert_loads(model, tokenizer, kinds, split, seed)
+    separations = {layer: permutation_test(loads, layer) for layer in loads.counts if len(kinds) > 1}
+    recall = recall_curve(model, tokenizer, n // 5, split, seed) if n >= 5 and "facts" in kinds else {}
+    return Scores(split, asked, loads.shares(), per_forward, separations, recall)
+
+
+def _chosen(kind: str, seed: int, split: str, n: int) -> Iterator[tuple[Sample, Question]]:
+    """The first n questions of a kind, and then more of those that a mark counts, until it has n."""
+    taken = 0
+    missing = {mark: n for mark in MARKS if mark.kind == kind}
+    for sample, question in _questions(kind, seed, split):
+        wanted = [mark for mark in missing if missing[mark] > 0 and question.type in mark.types]
+        if taken < n or wanted:
+            taken += 1
+            missing |= {mark: missing[mark] - 1 for mark in wanted}
+            yield sample, question
+        if taken >= n and not any(left > 0 for left in missing.values()):
+            return
+
+
+def recall_curve(
+    model: MultimodalModel, tokenizer: Any, n: int = 100, split: str = "test", seed: int = 0,
+    distances: Sequence[int] = DISTANCES,
+) -> dict[int, float]:  # fmt: skip
+    """Distance -> share of n facts that are still known after so many other sentences."""
+    found: dict[int, float] = {}
+    for distance in distances:
+        samples = [draw("facts", seed, index, split, distance=(distance, distance)) for index in range(n)]
+        prompts = [(sample, sample.questions[0]) for sample in samples]
+        said = [each for at in range(0, n, AT_ONCE) for each in answer(model, tokenizer, prompts[at : at + AT_ONCE])]
+        found[distance] = sum(each.verdict == "right" for each in said) / n
+    return found
 
 
 def _questions(kind: str, seed: int, split: str) -> Iterator[tuple[Sample, Question]]:
@@ -213,22 +276,3 @@ def tokens_per_forward(model: MultimodalModel, tokenizer: Any, prompts: Sequence
         passes += drafts.forwards
         new += sum(len(step.tokens) for step in drafts.steps)
     return new / passes if passes else float("nan")
-
-
-@torch.inference_mode()
-def expert_loads(
-    model: MultimodalModel, tokenizer: Any, kinds: Sequence[str] = tuple(KINDS), split: str = "test", seed: int = 0
-) -> dict[str, dict[str, list[float]]]:
-    """Layer -> kind -> the share of all choices that fell on each expert, over some rows of that kind."""
-    device = model.embed_tokens.weight.device
-    loads: dict[str, dict[str, list[float]]] = {}
-    for kind in kinds:
-        how = {"rows": ROUTED_ROWS, "length": ROUTED_LENGTH, "split": split, "mix": {kind: 1.0}}
-        texts = batch(tokenizer, 0, seed, **how).to(device)
-        real = texts.document > 0
-        with watched_routers(model) as seen:
-            model(**texts.inputs(), logits_to_keep=1)
-        for layer, routed in seen:
-            counts = torch.bincount(routed.ids[real].flatten(), minlength=routed.logits.shape[-1]).double()
-            loads.setdefault(layer, {})[kind] = (counts / counts.sum()).tolist()
-    return loads

@@ -9,8 +9,10 @@ from tiny_nano import TINY
 
 import qwen35_lab as lab
 from qwen35_lab import cli, nano
+from qwen35_lab.nano.experts import expert_loads
+from qwen35_lab.nano.marks import MARKS
 from qwen35_lab.nano.publish import publish, score_folder
-from qwen35_lab.nano.score import Asked, Scores, answer, expert_loads, score
+from qwen35_lab.nano.score import Asked, Scores, answer, recall_curve, score
 from qwen35_lab.nano.shape import PRESETS
 from qwen35_lab.nano.train import Diet, Run
 from qwen35_lab.training import Recipe
@@ -25,7 +27,7 @@ def run(tokenizer, tmp_path_factory):
         patched.setitem(PRESETS, "tiny", TINY)
         made = Run(
             tmp_path_factory.mktemp("run"), "tiny", 5, diet=Diet(1, 300),
-            recipe=Recipe(3, every=100, stacked=True), probe_rows=0,
+            recipe=Recipe(3, every=100, stacked=True), probe_rows=0, tower=None,
         )  # fmt: skip
         made.train(progress=False, saved=publish)
     return made
@@ -156,13 +158,15 @@ def test_a_model_that_knows_the_answer_is_right(run, monkeypatch):
 
 def test_scores_say_what_was_asked_and_who_answers(run, capsys):
     found = score(run.qwen(), 3, kinds=("shapes", "story"), drafted=1, progress=False)
-    assert [found.verdicts(kind).total() for kind in ("shapes", "story")] == [3, 3]
-    assert set(found.loads) == {f"layers.{n}.ffn" for n in range(4)}
+    assert {mark.name: found.of(mark).total() for mark in MARKS if mark.kind in ("shapes", "story")} == {
+        "shape": 3, "colour": 3, "count": 3, "position": 3, "stories told": 3,
+    }  # fmt: skip
+    assert set(found.loads) == {f"layers.{n}.ffn" for n in range(4)} | {"mtp.layers.0.ffn"}
     for kinds in found.loads.values():
         assert all(math.isclose(sum(share), 1) and len(share) == 4 for share in kinds.values())
     assert set(found.per_forward) == {"shapes", "story"} and all(n >= 1 for n in found.per_forward.values())
-    assert "| **shapes** | all | 3 |" in found.table()
-    again = expert_loads(run.model, run.tokenizer, ("story",))
+    assert found.separations.keys() == found.loads.keys() and not found.recall
+    again = expert_loads(run.model, run.tokenizer, ("story",)).shares()
     assert again["layers.2.ffn"]["story"] == found.loads["layers.2.ffn"]["story"]
 
 
@@ -174,8 +178,42 @@ def test_a_model_that_says_placeholders_is_scored_too(run, kind):
     for tap in (qwen.model.logits, qwen.model.mtp.logits):
         tap.register_forward_hook(lambda m, i, logits: logits.index_fill(-1, torch.tensor([image]), 99.0))
     found = score(qwen, 2, kinds=(kind,), drafted=1, progress=False)
-    assert found.verdicts(kind)["malformed"] == 2 and "<|image_pad|>" in found.asked[0].said
+    assert found.verdicts(kind)["malformed"] == found.verdicts(kind).total() and "<|image_pad|>" in found.asked[0].said
     assert found.per_forward[kind] > 3
+
+
+def test_a_mark_is_reached_by_right_answers_in_the_right_form():
+    calls = next(mark for mark in MARKS if mark.name == "tool calls")
+
+    def of(**verdicts: int) -> Scores:
+        answers = [verdict for verdict, n in verdicts.items() for _ in range(n)]
+        others = [Asked("tools", "none", "", "malformed"), Asked("facts", "once", "", "wrong")]
+        return Scores("test", [Asked("tools", "sum", "", verdict) for verdict in answers] + others)
+
+    assert (
+        of(right=9, wrong=1).reached(calls)
+        and "| tool calls | 90% | 10 | 90.0% | 0.0% | reached |" in of(right=9, wrong=1).marks()
+    )
+    assert not of(right=8, wrong=2).reached(calls) and not of(right=99, malformed=1).reached(calls)
+    assert not of().reached(calls) and "tool calls" not in of().marks()
+
+
+def test_every_mark_names_questions_that_the_world_asks():
+    for mark in MARKS:
+        asked = {q.type for n in range(400) for q in nano.world.draw(mark.kind, 0, n, "test").questions}
+        assert set(mark.types) <= asked, mark
+
+
+def test_the_recall_curve_asks_at_the_distances_it_names(run, monkeypatch):
+    measured: list[int] = []
+
+    def known(model, tokenizer, prompts):
+        measured.extend(question.facts["distance"] for _, question in prompts)
+        return [Asked("facts", "once", "", "right" if q.facts["distance"] < 9 else "wrong") for _, q in prompts]
+
+    monkeypatch.setattr("qwen35_lab.nano.score.answer", known)
+    assert recall_curve(run.model, run.tokenizer, 3, distances=(2, 96)) == {2: 1.0, 96: 0.0}
+    assert measured == [2, 2, 2, 96, 96, 96]
 
 
 def test_shares_dead_experts_and_rows_of_the_table():
@@ -203,7 +241,7 @@ def test_scoring_a_run_puts_the_scores_on_its_card(run, monkeypatch):
 def test_the_command_trains_and_goes_on(tokenizer, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("qwen35_lab.nano.train.train_tokenizer", lambda: tokenizer)
     monkeypatch.setitem(PRESETS, "small", TINY)
-    monkeypatch.setattr("qwen35_lab.nano.train.ROWS", 1)
+    monkeypatch.setattr("qwen35_lab.nano.train.Run._see", lambda run, progress: True)
     monkeypatch.setattr("qwen35_lab.nano.train.Probe", lambda *a: lambda model: {"facts": 0.25, "story": 0.75})
     words = ["train", "nano", "--preset", "small", "--to", str(tmp_path / "run"), "--device", "cpu"]
     assert cli.main([*words, "--steps", "2"]) == 0
