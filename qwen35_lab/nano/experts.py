@@ -86,7 +86,8 @@ def permutation_test(loads: Loads, layer: str, rounds: int = ROUNDS, seed: int =
 
     Source: Phipson & Smyth 2010, doi:10.2202/1544-6115.1585, for counting the real arrangement as one of the rounds.
     """
-    shares = loads.counts[layer] / loads.counts[layer].sum(1, keepdim=True)
+    counts = loads.counts[layer].double()
+    shares = counts / counts.sum(1, keepdim=True)
     names = list(dict.fromkeys(loads.kinds))
     member = torch.tensor([[kind == name for kind in loads.kinds] for name in names]).double()
     draw = torch.Generator().manual_seed(seed)
