@@ -8,7 +8,8 @@ First the vision tower learns to see (tower.py), then the whole learns to answer
 
 In the folder: `run.json` says how it is trained, `tokenizer/` is what it reads with, `state.pt` is all that the run
 needs to go on, `before-decay.pt` the same from before the rates fell (to train longer from there), `curves.json` what
-happened step by step; `tower.pt` and `tower.json` are the tower's. All are written beside and renamed.
+happened step by step; `tower.pt` and `tower.json` are the tower's, `tower.safetensors` its weights when the rest
+begins. All are written beside and renamed.
 
 A batch follows from seed and step alone, so an interrupted and resumed run equals an uninterrupted one to the bit, on
 one machine with one number of threads.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
 from ..config import ModelConfig
 from ..errors import CheckpointError, InputError
@@ -39,6 +41,7 @@ from .tokenizer import train_tokenizer
 from .tower import TOWER_RECIPE, Seeing
 
 MOST_STEPS = 1_000_000
+TOWER = "tower.safetensors"
 RECIPE = Recipe(
     MOST_STEPS, muon_rate=6e-3, adamw_rate=3e-3, warmup=40, decay=0.3, every=250, stacked=True, newton_schulz=3
 )
@@ -166,6 +169,9 @@ class Run:
         seeing = Seeing(self.model, self.seed)
         history = train(seeing, seeing.loss, self.tower, state=self.folder / "tower.pt", progress=progress)
         _write_curves(self.folder / "tower.json", history)
+        if history.ended == "finished":
+            with write_file(self.folder / TOWER) as beside:
+                save_file({name: p.detach().cpu() for name, p in seeing.vision.named_parameters()}, beside)
         return history.ended == "finished"
 
     def longer(self) -> None:

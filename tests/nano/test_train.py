@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_nano import TINY, texts, tiny
 from torch import Tensor
 
@@ -152,6 +153,9 @@ def test_the_tower_learns_first_and_an_interrupt_there_loses_nothing(tmp_path, m
     whole = run_in(tmp_path / "whole", tower=QUICK)
     expected = whole.train(progress=False, until=2)
     assert json.loads((tmp_path / "whole/tower.json").read_text())["ended"] == "finished"
+    seen = load_file(tmp_path / "whole/tower.safetensors")
+    first = initialise_nano(build(whole.config), 0).vision.state_dict()
+    assert seen.keys() == first.keys() and not torch.equal(seen["patch_embed.weight"], first["patch_embed.weight"])
 
     steps = []
 
@@ -159,9 +163,9 @@ def test_the_tower_learns_first_and_an_interrupt_there_loses_nothing(tmp_path, m
         steps.append(step)
         if step == 3 and steps.count(3) == 1:
             os.kill(os.getpid(), signal.SIGINT)
-        return seen(seeing, step)
+        return taught(seeing, step)
 
-    seen = Seeing.loss
+    taught = Seeing.loss
     monkeypatch.setattr(Seeing, "loss", pressed)
     assert run_in(tmp_path / "parts", tower=QUICK).train(progress=False).ended == "interrupted"
     assert not (tmp_path / "parts/state.pt").exists()
