@@ -30,6 +30,8 @@ from qwen35_lab.family import (
     tensor_shapes,
 )
 from qwen35_lab.family.predecessors import PredecessorConfig
+from qwen35_lab.model import build
+from qwen35_lab.names import PREFIXES, name_map, official_name, vision_names
 from qwen35_lab.paths import data_path
 
 hundreds = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -58,6 +60,16 @@ def test_total_is_the_published_one_to_the_unit(name):
 @pytest.mark.parametrize("name", OFFICIAL + PREDECESSORS)
 def test_every_tensor_has_the_name_and_shape_it_has_in_transformers(name):
     assert without_mtp(tensor_shapes(load_any(name))) == reference_shapes(raw_config(name))
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_our_model_of_it_has_these_tensors_too_eyes_and_mtp_head_included(name):
+    config = load_config(name)
+    with torch.device("meta"):
+        model = build(config)
+    names = name_map(config.text) | vision_names(config.vision)
+    ours = {official_name(names[own], PREFIXES[0]): tuple(p.shape) for own, p in model.named_parameters()}
+    assert ours == tensor_shapes(config)
 
 
 @hundreds
