@@ -18,6 +18,7 @@ from ..training import History
 from .patches import PATCHING
 from .score import Scores, score
 from .tokenizer import END, TURN_END
+from .tower import STEP
 from .train import Run
 from .world.clips import FRAMES_PER_SECOND
 
@@ -95,7 +96,7 @@ are mixed from the first step. What is scored below was held out, constructions 
 
     qwen35-lab train nano --preset {run["preset"]} --seed {run["seed"]} {length} --to FOLDER
 
-{history.steps:,} steps, {history.tokens:,} tokens in float32: {diet["rows"]} rows of {diet["length"]} tokens, from step
+{_seen(run["tower"])}{history.steps:,} steps, {history.tokens:,} tokens in float32: {diet["rows"]} rows of {diet["length"]} tokens, from step
 {diet["later"]:,} on {diet["later_rows"]}. Muon (rate {recipe["muon_rate"]:g}) on matrices, fused experts and the patch
 kernel, AdamW (rate {recipe["adamw_rate"]:g}) on the rest, {recipe["warmup"]} steps of warm-up, a linear fall over the
 last {recipe["decay"]:.0%}. The loss is on what the assistant says; the head's counts {run["shares"]["mtp"]:g}, the
@@ -108,6 +109,15 @@ routers' balance {run["shares"]["balance"]:g} (the mean of the layers). It took 
 It knows its own small world: a few hundred words, simple pictures of at most 96 × 64 pixels. Everything else means
 nothing to it.
 """
+
+
+def _seen(tower: Mapping[str, Any] | None) -> str:
+    if tower is None:
+        return ""
+    return (
+        f"First the vision tower learns to see, alone, in {tower['steps']:,} steps of {STEP} pictures, with linear\n"
+        "readouts that are thrown away. Then all learn together:\n"
+    )
 
 
 def publish(run: Run, scores: Scores | None = None) -> Path:
