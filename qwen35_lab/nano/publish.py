@@ -96,11 +96,13 @@ are mixed from the first step. What is scored below was held out, constructions 
 
     qwen35-lab train nano --preset {run["preset"]} --seed {run["seed"]} {length} --to FOLDER
 
-{_seen(run["tower"])}{history.steps:,} steps, {history.tokens:,} tokens in float32: {diet["rows"]} rows of {diet["length"]}
-tokens, from step {diet["later"]:,} on {diet["later_rows"]}. Muon (rate {recipe["muon_rate"]:g}) on matrices, fused experts and the patch
-kernel, AdamW (rate {recipe["adamw_rate"]:g}) on the rest, {recipe["warmup"]} steps of warm-up, a linear fall over the
-last {recipe["decay"]:.0%}. The loss is on what the assistant says; the head's counts {run["shares"]["mtp"]:g}, the
-routers' balance {run["shares"]["balance"]:g} (the mean of the layers). It took {minutes:.0f} minutes on the clock and
+{_seen(run["tower"])}{history.steps:,} steps, {history.tokens:,} tokens in float32:
+{diet["rows"]} rows of {diet["length"]} tokens, from step {diet["later"]:,} on {diet["later_rows"]}.
+
+Muon (rate {recipe["muon_rate"]:g}) on matrices, fused experts and the patch kernel, AdamW (rate
+{recipe["adamw_rate"]:g}) on the rest, {recipe["warmup"]} steps of warm-up, a linear fall over the last
+{recipe["decay"]:.0%}. The loss is on what the assistant says; the head's counts {run["shares"]["mtp"]:g}, the routers'
+balance {run["shares"]["balance"]:g} (the mean of the layers). It took {minutes:.0f} minutes on the clock and
 {hours:.1f} hours of CPU.
 
 {_scored(scores)}

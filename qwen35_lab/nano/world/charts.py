@@ -15,12 +15,12 @@ FLOOR = 60  # the line that bars stand on, in pixels from the top
 
 
 def charts(dice: Dice, new: bool) -> Sample:
-    """One chart of two to five bars of different colours and heights, one to four turns.
+    """One chart of two to five bars of different colours and heights, two to five turns.
 
     Nothing is held out by construction: "valid" and "test" are charts that training has not drawn.
     """
     picture, heights = chart(dice, dice.pick(SIZES))
-    asked = dice.some(_questions(dice, heights), dice.between(1, 4))
+    asked = dice.some(_questions(dice, heights), dice.between(2, 5))
     return conversation("charts", asked, seen=[{"type": "image", "image": picture}])
 
 

@@ -13,7 +13,7 @@ WAYS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 
 
 def clips(dice: Dice, new: bool) -> Sample:
-    """A clip of 2, 4, 6 or 8 frames, one to four turns.
+    """A clip of 2, 4, 6 or 8 frames, two to five turns.
 
     In "valid" and "test" the first thing that moves is of a shape and colour that training never shows together.
     """
@@ -24,7 +24,7 @@ def clips(dice: Dice, new: bool) -> Sample:
     ways = _choreography(dice, cast, movers, size)
     clip = film(dice, cast, ways, frames, size)
     asked = _questions(dice, cast, ways, size)
-    asked = dice.some(asked, min(len(asked), dice.between(1, 4)))
+    asked = dice.some(asked, min(len(asked), dice.between(2, 5)))
     return conversation("clips", asked, seen=[{"type": "video", "video": clip}])
 
 

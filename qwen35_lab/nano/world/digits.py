@@ -39,7 +39,7 @@ def digits(dice: Dice, new: bool) -> Sample:
         Asked(f"{shown.what} colour", f"What colour is the {shown.what}?", shown.colour),
     ]
     seen = [{"type": "image", "image": shown.picture}]
-    return conversation("digits", dice.some(asked, dice.between(1, 2)), seen=seen)
+    return conversation("digits", asked[: 1 + dice.chance(0.5)], seen=seen)
 
 
 def numeral(dice: Dice, new: bool, sizes: Sequence[Size] = SIZES) -> Numeral:

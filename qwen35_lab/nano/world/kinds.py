@@ -36,8 +36,8 @@ _ANY = 255  # the dice that choose a kind
 
 # Share of each kind among samples: half of them have something to see. A place to start from, not a measurement.
 MIX: Mapping[str, float] = {
-    "story": 0.06, "scripts": 0.06, "facts": 0.15, "arithmetic": 0.09, "code": 0.06, "json": 0.05, "tools": 0.05,
-    "shapes": 0.20, "digits": 0.09, "charts": 0.08, "clips": 0.11,
+    "story": 0.08, "scripts": 0.06, "facts": 0.15, "arithmetic": 0.08, "code": 0.05, "json": 0.04, "tools": 0.05,
+    "shapes": 0.22, "digits": 0.10, "charts": 0.06, "clips": 0.11,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ MOST = 5  # objects
 
 
 def shapes(dice: Dice, new: bool) -> Sample:
-    """One picture, one to six turns; sometimes two pictures, and where something is.
+    """One picture, two to nine turns; sometimes two pictures, and where something is.
 
     In "valid" and "test" every picture holds one object of a shape and colour that training never shows together,
     and the first question is about it.
@@ -22,7 +22,7 @@ def shapes(dice: Dice, new: bool) -> Sample:
     size = dice.pick(SIZES)
     picture, there = scene(dice, new, size)
     asked = ask(dice, there, size)
-    if dice.chance(0.3):
+    if dice.chance(0.4):
         asked.append(Asked("describe", "Describe the picture.", describe(there, size)))
     return conversation("shapes", asked, seen=[{"type": "image", "image": picture}])
 
@@ -36,11 +36,11 @@ def scene(dice: Dice, new: bool, size: Size) -> tuple[Picture, list[Thing]]:
 
 
 def ask(dice: Dice, there: list[Thing], size: Size) -> list[Asked]:
-    """One to five questions; the first one is about the first object, if there is one to ask about it alone."""
+    """Two to eight questions; the first one is about the first object, if one can be asked about it alone."""
     pool = [make(dice, there, size) for make in (_what, _where, _at, _many, _many_of, _size, _larger, _left_of)]
     first = dice.pick([each for each in (pool[0], pool[1], pool[5]) if each] or [_where_named(there[0], size)])
     rest = [each for each in pool if each and each is not first]
-    return [first, *dice.some(rest, min(len(rest), dice.below(5)))]
+    return [first, *dice.some(rest, min(len(rest), dice.between(1, 7)))]
 
 
 def describe(there: list[Thing], size: Size) -> str:

@@ -106,7 +106,7 @@ def story(dice: Dice, new: bool) -> Sample:
     if dice.chance(1 / 3):
         wish = f"Tell a story about {a(animal)} and {a(thing)}."
         return conversation("story", [Asked("write", wish, text, {"animal": animal, "thing": thing})])
-    return conversation("story", dice.some(_questions(told), dice.between(1, 4)), before=text)
+    return conversation("story", dice.some(_questions(told), dice.between(2, 5)), before=text)
 
 
 def _questions(told: Telling) -> list[Asked]:

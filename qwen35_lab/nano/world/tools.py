@@ -9,6 +9,7 @@ Sometimes two lookups are needed at once, and sometimes none: with tools on offe
 still told without one.
 """
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -35,19 +36,33 @@ FIELDS = {"age": "How old is {}?", "city": "Where does {} live?", "phone": "What
 
 
 def tools(dice: Dice, new: bool) -> Sample:
-    """One question. In "valid" and "test" the operands, or the (name, value) asked for, are new to training."""
+    """One to three requests. In "valid" and "test" the operands, or the (name, value) asked for, are new."""
     offered = dice.pick(((CALCULATOR, LOOKUP), (LOOKUP, CALCULATOR), (CALCULATOR,), (LOOKUP,)))
+    thinking = dice.chance(0.3)
+    messages: list[Message] = []
+    questions: list[Question] = []
+    names = dice.shuffled(NAMES)  # a name is asked for once, so that no two answers contradict each other
+    for _ in range(dice.between(1, 3)):
+        said, asked = _request(dice, new, offered, thinking, [names.pop() for _ in range(4)])
+        questions += [replace(question, turn=question.turn + len(messages)) for question in asked]
+        messages += said
+    return Sample("tools", messages, tuple(questions), offered, thinking)
+
+
+def _request(
+    dice: Dice, new: bool, offered: tuple[dict[str, Any], ...], thinking: bool, names: list[str]
+) -> tuple[list[Message], list[Question]]:
+    """Turns are counted from the request's own first message."""
     can = [each for tool in offered for each in (("sum",) if tool is CALCULATOR else ("lookup", "older"))]
     doing = dice.pick([*can, *can, "none"])
     if doing == "sum":
-        return _sum(dice, new, offered)
+        return _sum(dice, new, thinking)
     if doing == "none":
         a, b = dice.until(lambda: (dice.below(100), dice.below(100)), lambda pair: fits(3, *pair, new))
         asked = Question("none", str(max(a, b)), 1, {"calls": []})
-        thinking = dice.chance(0.3)
         answer = assistant(asked.answer, "I need no function." if thinking else None)
-        return Sample("tools", [user(f"Which is larger, {a} or {b}?"), answer], (asked,), offered, thinking)
-    return _lookup(dice, new, offered, doing)
+        return [user(f"Which is larger, {a} or {b}?"), answer], [asked]
+    return _lookup(dice, new, doing, names, thinking)
 
 
 def execute(function: str, arguments: dict[str, str], table: Table) -> str:
@@ -62,32 +77,33 @@ def execute(function: str, arguments: dict[str, str], table: Table) -> str:
     return UNKNOWN
 
 
-def _sum(dice: Dice, new: bool, offered: tuple[dict[str, Any], ...]) -> Sample:
+def _sum(dice: Dice, new: bool, thinking: bool) -> tuple[list[Message], list[Question]]:
     code = dice.below(3)
     operator = "+-*"[code]
     a, b = dice.until(lambda: (dice.between(100, 9999), dice.between(100, 9999)), lambda pair: fits(code, *pair, new))
     expression = f"{a} {operator} {b}"
     calls: list[Call] = [("calculator", {"expression": expression})]
     question = dice.pick((f"What is {expression}?", f"{expression} = ?"))
-    return _round_trip(dice, question, calls, {}, execute(*calls[0], {}), "sum", offered)
+    return _round_trip(question, calls, {}, execute(*calls[0], {}), "sum", thinking)
 
 
-def _lookup(dice: Dice, new: bool, offered: tuple[dict[str, Any], ...], doing: str) -> Sample:
+def _lookup(
+    dice: Dice, new: bool, doing: str, names: list[str], thinking: bool
+) -> tuple[list[Message], list[Question]]:
     """One lookup; or two at once, to tell who is older."""
-    names = dice.some(NAMES, 4)
     fields = ["age"] if doing == "older" else [each for each in FIELDS if fitting(names[0], each, new)]
     field = dice.pick(fields)
     table = {name: _entries(dice, name, new and name == names[0], field) for name in names}
     if doing == "lookup":
         calls: list[Call] = [("lookup", {"name": names[0], "field": field})]
         answer, question = table[names[0]][field], FIELDS[field].format(names[0])
-        return _round_trip(dice, question, calls, table, answer, doing, offered)
+        return _round_trip(question, calls, table, answer, doing, thinking)
     first, second = dice.shuffled(names[:2])
     while table[first]["age"] == table[second]["age"]:
         table[names[1]] = _entries(dice, names[1], False, field)
     calls = [("lookup", {"name": name, "field": "age"}) for name in (first, second)]
     older = max((first, second), key=lambda name: int(table[name]["age"]))
-    return _round_trip(dice, f"Who is older, {first} or {second}?", calls, table, older, doing, offered)
+    return _round_trip(f"Who is older, {first} or {second}?", calls, table, older, doing, thinking)
 
 
 @cache
@@ -104,16 +120,13 @@ def _entries(dice: Dice, name: str, new: bool, field: str) -> dict[str, str]:
 
 
 def _round_trip(
-    dice: Dice, question: str, calls: list[Call], table: Table, answer: str, kind: str,
-    offered: tuple[dict[str, Any], ...],
-) -> Sample:  # fmt: skip
+    question: str, calls: list[Call], table: Table, answer: str, kind: str, thinking: bool
+) -> tuple[list[Message], list[Question]]:
     """Question, call or calls, results, answer."""
-    thinking = dice.chance(0.3)
     called: Message = assistant("", f"I need the {calls[0][0]}." if thinking else None)
     called["tool_calls"] = [{"type": "function", "function": {"name": f, "arguments": dict(a)}} for f, a in calls]
     results = [{"role": "tool", "content": execute(*call, table)} for call in calls]
     final = assistant(answer, "I have the answer." if thinking else None)
     messages = [user(question), called, *results, final]
     facts = {"calls": calls, "table": table}
-    questions = (Question(kind, "", 1, facts), Question(f"{kind} answer", answer, len(messages) - 1))
-    return Sample("tools", messages, questions, offered, thinking)
+    return messages, [Question(kind, "", 1, facts), Question(f"{kind} answer", answer, len(messages) - 1)]
