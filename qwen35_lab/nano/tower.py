@@ -1,115 +1,146 @@
-"""Teach the vision tower to see before a language model reads from it.
+"""Teach the vision tower to see before a language model reads from it, and to say what it sees in the model's words.
 
-For a few minutes the tower alone says of pictures what is in each quarter, which number it is, or how tall the bars
-are, through linear readouts that are thrown away afterwards. Through a language model's answers the same takes many
-times as long: a tower that says nothing yet gets hardly a hint of what it should say.
+For a few minutes the tower alone is asked, of every token that it makes of a picture, what is there: which shape,
+colour and size, which digit, a bar how tall. A token answers by pointing: its product with the first embeddings of
+"red", "blue", … is its score for each. So a picture is from the first step on something like a text, of which the
+language model only has to learn to read the right place.
 
-    seeing = Seeing(model, seed=0)
+    seeing = Seeing(model, tokenizer, seed=0)
     train(seeing, seeing.loss, TOWER_RECIPE)
+
+Linear readouts in place of the words were tried first. The tower learnt as fast, and the language model could make
+nothing of it: what a readout finds may be too faint to be found by a query that must first be learnt.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
-from einops import reduce
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..model import MultimodalModel
 from ..training import Loss, Recipe
+from .encode import encode
 from .patches import PATCHING, as_floats
-from .world.charts import UNITS, chart
+from .world.charts import chart
 from .world.dice import dice
 from .world.digits import numeral
 from .world.drawing import SHAPES
 from .world.sample import Picture
-from .world.scene import CELL, Size, Thing, cells
+from .world.scene import CELL, Size
 from .world.shapes import scene
-from .world.words import COLOURS
+from .world.words import COLOURS, NOTHING
 
 TOWER_RECIPE = Recipe(
     3000, muon_rate=6e-3, adamw_rate=3e-3, warmup=40, decay=0.3, every=250, stacked=True, newton_schulz=3
 )
 SIZE: Size = (64, 64)
+TOKEN = PATCHING.patch * PATCHING.merge  # pixels along an edge of what becomes one token
+ROWS, COLUMNS = SIZE[0] // TOKEN, SIZE[1] // TOKEN
 SHOWN = {"scenes": 12, "numerals": 14, "charts": 6}  # pictures in a step
 STEP = sum(SHOWN.values())
 DICE = 254  # a stream of its own, beside those of the kinds of sample
-# What is told apart, each with one class more for "none".
-SCENES = (len(SHAPES), len(COLOURS), 2)  # of every cell: shape, colour, size
-NUMERALS = (10, 10, len(COLOURS))  # tens, ones, colour
-CHARTS = (UNITS,) * len(COLOURS)  # the height of each colour's bar
-READOUTS = {"scenes": SCENES, "numerals": NUMERALS, "charts": CHARTS}
+# What is asked, and the answers there are. The last one is for a token where there is nothing to be told.
+ANSWERS: Mapping[str, tuple[str, ...]] = {
+    "shape": (*SHAPES, NOTHING),
+    "colour": (*COLOURS, NOTHING),
+    "size": ("small", "big", NOTHING),
+    "number": (*map(str, range(10)), NOTHING),  # a digit, or how tall a bar is
+}
+LEAST = 24  # pixels of a token that something must cover for the token to tell of it
+QUIET = 1e-3  # what the squared length of a token costs, beside the mean cross entropy of an answer
+Labels = dict[str, NDArray[np.float32]]  # question -> [row, column, answer]: shares; all 0 where nothing is asked
+Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels
 
 
 class Seeing(nn.Module):
-    """A vision tower with readouts.
+    """A vision tower, and the words that it points to.
 
     Args:
         model: whose tower is taught, in place.
-        seed: decides pictures and readouts.
+        tokenizer: the model's.
+        seed: decides the pictures.
     """
 
-    def __init__(self, model: MultimodalModel, seed: int = 0):
+    def __init__(self, model: MultimodalModel, tokenizer: Any, seed: int = 0):
         super().__init__()
-        width = model.config.hidden_size
         assert model.vision is not None, "a nano has eyes"
         self.vision, self.seed = model.vision, seed
-        start = torch.Generator().manual_seed(seed)
-        self.readouts = nn.ModuleDict()
-        for what, sizes in READOUTS.items():
-            readout = nn.Linear(width, sum(size + 1 for size in sizes))
-            with torch.no_grad():
-                readout.weight.copy_(torch.randn(readout.weight.shape, generator=start) * width**-0.5)
-                readout.bias.zero_()
-            self.readouts[what] = readout
+        table = model.embed_tokens.weight.detach()
+        for question, answers in ANSWERS.items():
+            self.register_buffer(question, torch.stack([direction(table, tokenizer, word) for word in answers]))
 
     def loss(self, step: int) -> Loss:
-        """Of a step's pictures: the mean cross entropy of all that is told apart in each kind, added up."""
-        shown, labels = lesson(step, self.seed)
-        device = self.vision.pos_embed.weight.device
-        patches, grids = zip(*map(PATCHING.cut, shown), strict=True)
-        seen = self.vision(as_floats(torch.from_numpy(np.concatenate(patches)).to(device)), grids)
-        rows, columns = (edge // (PATCHING.patch * PATCHING.merge) for edge in SIZE)
-        tokens = seen.view(len(shown), rows, columns, -1).split(list(SHOWN.values()))
+        """Of a step's pictures: the mean cross entropy of the answers to each question, added up."""
+        pictures, labels = lesson(step, self.seed)
+        words = {question: self.get_buffer(question) for question in ANSWERS}
+        device = words["shape"].device
+        patches, grids = zip(*map(PATCHING.cut, pictures), strict=True)
+        tokens = self.vision(as_floats(torch.from_numpy(np.concatenate(patches)).to(device)), grids)
+        tokens = tokens.view(len(pictures), ROWS, COLUMNS, -1)
         parts: dict[str, Tensor] = {}
-        for kind, of_kind in zip(SHOWN, tokens, strict=True):
-            unit = rows * CELL // SIZE[0] if kind == "scenes" else rows  # tokens along an edge of what is told
-            means = reduce(of_kind, "p (r u) (c v) d -> (p r c) d", "mean", u=unit, v=unit)
-            said = self.readouts[kind](means).split([size + 1 for size in READOUTS[kind]], -1)
-            right = labels[kind].to(device).unbind(-1)
-            losses = [F.cross_entropy(each, truth) for each, truth in zip(said, right, strict=True)]
-            hits = [(each.argmax(-1) == truth).float() for each, truth in zip(said, right, strict=True)]
-            parts |= {kind: torch.stack(losses).mean(), f"{kind} right": torch.stack(hits).mean()}
-        return Loss(torch.stack([parts[kind] for kind in SHOWN]).sum(), parts, tokens=len(seen))
+        for question, table in words.items():
+            asked = [n for n, each in enumerate(labels) if question in each]
+            truth = torch.from_numpy(np.stack([labels[n][question] for n in asked])).to(device).flatten(0, 2)
+            said = (tokens[asked] @ table.T).flatten(0, 2)
+            told = truth.sum(-1)
+            parts[question] = F.cross_entropy(said, truth, reduction="sum") / told.sum()
+            hits = (said.argmax(-1) == truth.argmax(-1)) * told
+            parts[f"{question} right"] = hits.sum() / told.sum()
+        length = tokens.square().sum(-1).mean()
+        total = torch.stack([parts[question] for question in ANSWERS]).sum() + QUIET * length
+        return Loss(total, parts | {"length": length.sqrt()}, tokens=ROWS * COLUMNS * len(pictures))
 
 
-def lesson(step: int, seed: int) -> tuple[list[Picture], dict[str, Tensor]]:
-    """A step's pictures, kind by kind as in `SHOWN`, and the class of all that is told, int64 [asked, readout].
+def direction(table: Tensor, tokenizer: Any, word: str) -> Tensor:
+    """Where a word lies: between its embeddings at the start of an answer and inside a sentence, [feature]"""
+    return (table[encode(tokenizer, word)[-1]] + table[encode(tokenizer, f" {word}")[-1]]) / 2**0.5
+
+
+def lesson(step: int, seed: int) -> tuple[list[Picture], list[Labels]]:
+    """A step's pictures, kind by kind as in `SHOWN`, and what is to be said of them.
 
     Constructions that are held out of training are not shown here either.
     """
     chance = iter([dice(seed, "train", DICE, step * STEP + n) for n in range(STEP)])
-    pictures: list[Picture] = []
-    labels: dict[str, list[list[int]]] = {kind: [] for kind in SHOWN}
+    shown: list[tuple[Picture, Labels]] = []
     for each in islice(chance, SHOWN["scenes"]):
         picture, there = scene(each, False, SIZE)
-        pictures.append(picture)
-        at = {thing.cell: thing for thing in there}
-        labels["scenes"] += [_looks(at.get(cell)) for cell in cells(SIZE)]
+        where = [(CELL * y, CELL * x, CELL * y + CELL, CELL * x + CELL) for y, x in (thing.cell for thing in there)]
+        names = {"shape": "shape", "colour": "colour", "size": "size"}
+        shown.append((picture, {q: told(q, [getattr(t, n) for t in there], where) for q, n in names.items()}))
     for each in islice(chance, SHOWN["numerals"]):
-        shown = numeral(each, False, (SIZE,))
-        pictures.append(shown.picture)
-        tens = shown.number // 10 or NUMERALS[0]  # "none" comes last
-        labels["numerals"].append([tens, shown.number % 10, COLOURS.index(shown.colour)])
+        drawn = numeral(each, False, (SIZE,))
+        words = {"number": list(str(drawn.number)), "colour": [drawn.colour] * len(drawn.boxes)}
+        shown.append((drawn.picture, {q: told(q, said, drawn.boxes) for q, said in words.items()}))
     for each in chance:
-        picture, heights = chart(each, SIZE)
-        pictures.append(picture)
-        labels["charts"].append([heights.get(colour, 0) for colour in COLOURS])
-    return pictures, {kind: torch.tensor(table) for kind, table in labels.items()}
+        bars = chart(each, SIZE)
+        where = [(0, left, SIZE[0], right) for left, right in bars.columns.values()]
+        words = {"number": [str(height) for height in bars.heights.values()], "colour": list(bars.heights)}
+        shown.append((bars.picture, {q: told(q, said, where) for q, said in words.items()}))
+    pictures, labels = zip(*shown, strict=True)
+    return list(pictures), list(labels)
 
 
-def _looks(thing: Thing | None) -> list[int]:
-    if thing is None:
-        return list(SCENES)
-    return [SHAPES.index(thing.shape), COLOURS.index(thing.colour), int(thing.big)]
+def told(question: str, words: Sequence[str], boxes: Sequence[Box]) -> NDArray[np.float32]:
+    """What every token should answer, where each word is said of the box beside it: [row, column, answer]
+
+    A token that several boxes cover shares itself out among their words; one that is hardly covered is not asked.
+    """
+    answers = ANSWERS[question]
+    table = np.zeros((ROWS, COLUMNS, len(answers)), np.float32)
+    for word, (top, left, bottom, right) in zip(words, boxes, strict=True):
+        table[:, :, answers.index(word)] += np.outer(_overlap(top, bottom, ROWS), _overlap(left, right, COLUMNS))
+    covered = table.sum(-1, keepdims=True)
+    table[..., -1:] += covered == 0
+    return np.where(covered >= LEAST, table / np.maximum(covered, 1), table * (covered == 0))
+
+
+def _overlap(start: int, stop: int, tokens: int) -> NDArray[np.float32]:
+    """Pixels that a stretch has in common with each of a line of tokens."""
+    edges = TOKEN * np.arange(tokens + 1)
+    return np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0, None).astype(np.float32)

@@ -166,7 +166,7 @@ class Run:
         """Teach the vision tower, or go on; returns whether it is done."""
         if self.tower is None:
             return True
-        seeing = Seeing(self.model, self.seed)
+        seeing = Seeing(self.model, self.tokenizer, self.seed)
         history = train(seeing, seeing.loss, self.tower, state=self.folder / "tower.pt", progress=progress)
         _write_curves(self.folder / "tower.json", history)
         if history.ended == "finished":

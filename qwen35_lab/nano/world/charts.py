@@ -3,6 +3,8 @@
 Bars stand on a line and are one to nine units tall; a faint line marks every unit.
 """
 
+from dataclasses import dataclass
+
 from .dice import Dice
 from .drawing import ground, paint
 from .sample import Asked, Picture, Sample, conversation
@@ -19,13 +21,21 @@ def charts(dice: Dice, new: bool) -> Sample:
 
     Nothing is held out by construction: "valid" and "test" are charts that training has not drawn.
     """
-    picture, heights = chart(dice, dice.pick(SIZES))
-    asked = dice.some(_questions(dice, heights), dice.between(2, 5))
-    return conversation("charts", asked, seen=[{"type": "image", "image": picture}])
+    shown = chart(dice, dice.pick(SIZES))
+    asked = dice.some(_questions(dice, shown.heights), dice.between(2, 5))
+    return conversation("charts", asked, seen=[{"type": "image", "image": shown.picture}])
 
 
-def chart(dice: Dice, size: Size) -> tuple[Picture, dict[str, int]]:
-    """A picture, and how tall the bar of each colour is, from left to right."""
+@dataclass(frozen=True)
+class Chart:
+    """A picture of bars, each of another colour."""
+
+    picture: Picture
+    heights: dict[str, int]  # colour -> units, from left to right
+    columns: dict[str, tuple[int, int]]  # colour -> left and right edge in pixels
+
+
+def chart(dice: Dice, size: Size) -> Chart:
     picture = ground(dice, *size)
     picture[FLOOR - UNIT * UNITS : FLOOR : UNIT] += 28
     picture[FLOOR] = 170
@@ -33,10 +43,10 @@ def chart(dice: Dice, size: Size) -> tuple[Picture, dict[str, int]]:
     heights: dict[str, int] = dict(zip(colours, dice.some(range(1, UNITS + 1), len(colours))))
     pitch = (size[1] - 4) // len(colours)
     width = dice.between(pitch // 2, pitch - 2)
-    for n, (colour, height) in enumerate(heights.items()):
-        left = 3 + n * pitch
-        picture[FLOOR - UNIT * height : FLOOR, left : left + width] = paint(dice, colour)
-    return picture, heights
+    columns = {colour: (3 + n * pitch, 3 + n * pitch + width) for n, colour in enumerate(heights)}
+    for colour, (left, right) in columns.items():
+        picture[FLOOR - UNIT * heights[colour] : FLOOR, left:right] = paint(dice, colour)
+    return Chart(picture, heights, columns)
 
 
 def _questions(dice: Dice, heights: dict[str, int]) -> list[Asked]:

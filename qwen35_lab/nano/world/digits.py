@@ -25,6 +25,7 @@ class Numeral:
     picture: Picture
     number: int
     colour: str
+    boxes: tuple[tuple[int, int, int, int], ...]  # of each digit: top, left, bottom, right
 
     @property
     def what(self) -> str:
@@ -59,7 +60,9 @@ def numeral(dice: Dice, new: bool, sizes: Sequence[Size] = SIZES) -> Numeral:
     scale = dice.until(lambda: dice.pick(SCALES), lambda scale: min(room(scale)) >= 0)
     top, left = (dice.between(0, slack) for slack in room(scale))
     ink = paint(dice, COLOURS[colour])
+    boxes = []
     for mask in masks(scale):
         put(picture, mask, top, left, ink)
+        boxes.append((top, left, top + mask.shape[0], left + mask.shape[1]))
         left += mask.shape[1] + scale
-    return Numeral(picture, number, COLOURS[colour])
+    return Numeral(picture, number, COLOURS[colour], tuple(boxes))
