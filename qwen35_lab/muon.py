@@ -31,7 +31,8 @@ class StackedMuon(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float, weight_decay: float = 0.0, momentum: float = 0.95, steps: int = 5
+        self, params: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float, weight_decay: float = 0.0,
+        momentum: float = 0.95, steps: int = 5,
     ):  # fmt: skip
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps})
 

@@ -49,6 +49,7 @@ class Recipe:
     target: float = math.inf  # an accuracy at which to stop early
     stacked: bool = False  # Muon also for fused experts and the patch kernel, all matrices of one shape at once
     newton_schulz: int = 5  # rounds of Muon's iteration
+    tower_rate: float = 1.0  # share of the rates that a vision tower gets; one that can see has little to learn
 
     def __post_init__(self) -> None:
         for name in ("steps", "every"):
@@ -204,10 +205,11 @@ def make_optimisers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
         inside |= {n for n, p in named if p.ndim > 2 and n.endswith(STACKED)}
     matrices = [p for n, p in named if n in inside]
     others = [p for n, p in named if n not in inside]
+    seeing = {id(p) for n, p in named if n.startswith("vision.")} if recipe.tower_rate != 1 else set()
     found: list[Optimizer] = []
     if matrices and recipe.stacked:
         how = {"weight_decay": recipe.weight_decay, "steps": recipe.newton_schulz}
-        found.append(StackedMuon(matrices, recipe.muon_rate, **how))
+        found.append(StackedMuon(_groups(matrices, seeing, recipe.muon_rate, recipe), recipe.muon_rate, **how))
     elif matrices:
         found.append(
             torch.optim.Muon(
@@ -219,11 +221,21 @@ def make_optimisers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
             )
         )
     if others:
-        found.append(torch.optim.AdamW(others, lr=recipe.adamw_rate, weight_decay=0.0, betas=(0.9, 0.98)))
+        groups = _groups(others, seeing, recipe.adamw_rate, recipe)
+        found.append(torch.optim.AdamW(groups, lr=recipe.adamw_rate, weight_decay=0.0, betas=(0.9, 0.98)))
     for optimiser in found:
         for group in optimiser.param_groups:
             group["full_rate"] = group["lr"]
     return found
+
+
+def _groups(parameters: list[Tensor], seeing: set[int], rate: float, recipe: Recipe) -> list[dict[str, Any]]:
+    """All at one rate but those of a vision tower."""
+    groups = [
+        {"params": [p for p in parameters if id(p) not in seeing]},
+        {"params": [p for p in parameters if id(p) in seeing], "lr": rate * recipe.tower_rate},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def _step(

@@ -43,7 +43,15 @@ from .tower import TOWER_RECIPE, Seeing
 MOST_STEPS = 1_000_000
 TOWER = "tower.safetensors"
 RECIPE = Recipe(
-    MOST_STEPS, muon_rate=6e-3, adamw_rate=3e-3, warmup=40, decay=0.3, every=250, stacked=True, newton_schulz=3
+    MOST_STEPS,
+    muon_rate=6e-3,
+    adamw_rate=3e-3,
+    warmup=40,
+    decay=0.3,
+    every=250,
+    stacked=True,
+    newton_schulz=3,
+    tower_rate=0.1,
 )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from qwen35_lab.nano.loss import nano_loss
 from qwen35_lab.nano.shape import PRESETS, config_of, initialise_nano
 from qwen35_lab.nano.tower import Seeing
 from qwen35_lab.nano.train import Diet, Run
-from qwen35_lab.training import Recipe, make_optimisers
+from qwen35_lab.training import Recipe, make_optimisers, train
 
 QUICK = Recipe(6, warmup=2, every=2, stacked=True, newton_schulz=3)
 LITTLE = Diet(rows=1, length=320)
@@ -116,6 +117,18 @@ def test_experts_and_patches_go_to_muon_tables_and_gates_do_not(tokenizer):
     assert {f"{name}.weight" for name in others} <= of_adamw
 
 
+def test_a_tower_that_can_see_moves_more_slowly(tokenizer):
+    model, texts_ = tiny(tokenizer), texts(tokenizer)
+    before = weights(model)
+    recipe = replace(QUICK, tower_rate=0.0, decay=0.0)
+    train(model, lambda step: nano_loss(model, texts_), recipe, progress=False)
+    moved = {name for name, p in weights(model).items() if not torch.equal(before[name], p)}
+    assert not any(name.startswith("vision.") for name in moved) and "layers.0.mixer.out_proj.weight" in moved
+    for optimiser in make_optimisers(model, replace(QUICK, tower_rate=0.25)):
+        rates = {group["lr"] for group in optimiser.param_groups}
+        assert max(rates) == pytest.approx(4 * min(rates)) and len(rates) == 2
+
+
 # ------------------------------------------------------------------------- the run
 
 
@@ -207,8 +220,6 @@ def test_a_run_with_other_settings_is_refused(tmp_path):
 
 
 def test_a_few_steps_lower_the_loss(tokenizer):
-    from qwen35_lab.training import train
-
     model, batch = tiny(tokenizer), texts(tokenizer)
     history = train(model, lambda step: nano_loss(model, batch), Recipe(40, stacked=True, decay=0.2), progress=False)
     assert history.parts["answers"][-1] < 0.5 * history.parts["answers"][0]
