@@ -164,6 +164,10 @@ def test_arguments_as_json_text_are_arguments(qwen):
         asked("[3")
 
 
+def asking(call: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
 def part(kind: str, value: Any = None) -> dict[str, Any]:
     return {"type": kind} if value is None else {"type": kind, kind: value}
 
@@ -222,6 +226,14 @@ def test_pictures_without_places_begin_the_user_s_last_message(qwen):
         ([*HELLO, {"role": "system", "content": "x"}], {}, "must come first"),
         ([{"role": "robot", "content": "x"}, *HELLO], {}, "role of a message is robot"),
         ([{"role": "user", "content": 7}], {}, "neither a text nor a list"),
+        ([{"role": "user", "contents": "x"}], {}, "role 'user' has no content; add it"),
+        ([{"role": "user", "content": ["An image?"]}], {}, "A part of a message is 'An image"),
+        ([{"role": "user", "content": [{"type": "text", "text": None}]}], {}, "A part of a message is .*'text': None"),
+        ([*HELLO, asking({"arguments": {}})], {}, "A tool call names no function"),
+        ([*HELLO, asking("area")], {}, "A tool call names no function"),
+        ([*HELLO, asking({"function": None})], {}, "A tool call names no function"),
+        ([*HELLO, {"role": "assistant", "content": "", "tool_calls": {"a": 1}}], {}, "tool_calls .* are a list"),
+        ([{"role": "user", "content": [part("image_url", {"url": "https://a.b/c.png"})]}], {}, "nothing is fetched"),
         ([{"content": "x"}], {}, "refuses these messages"),
         ([{"role": "assistant", "content": "x"}], {"images": Image.new("RGB", (32, 32))}, "no user's message"),
         ([{"role": "user", "content": [part("image", [Image.new("RGB", (9, 9))] * 2)]}], {}, "holds 2 images"),
