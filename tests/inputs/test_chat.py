@@ -234,6 +234,7 @@ def test_pictures_without_places_begin_the_user_s_last_message(qwen):
         ([*HELLO, asking({"function": None})], {}, "A tool call names no function"),
         ([*HELLO, {"role": "assistant", "content": "", "tool_calls": {"a": 1}}], {}, "tool_calls .* are a list"),
         ([{"role": "user", "content": [part("image_url", {"url": "https://a.b/c.png"})]}], {}, "nothing is fetched"),
+        ([{"role": "user", "content": f"Is {IMAGE} a picture?"}], {}, "1 image placeholders, but no image is passed"),
         ([{"content": "x"}], {}, "refuses these messages"),
         ([{"role": "assistant", "content": "x"}], {"images": Image.new("RGB", (32, 32))}, "no user's message"),
         ([{"role": "user", "content": [part("image", [Image.new("RGB", (9, 9))] * 2)]}], {}, "holds 2 images"),
@@ -324,8 +325,11 @@ def test_a_model_reads_a_chat_with_a_picture(qwen, thinking):
     assert qwen.chat(HELLO, seed=1, **warm) == qwen.chat(HELLO, seed=1, **warm) != qwen.chat(HELLO, seed=2, **warm)
 
 
-def test_a_trace_takes_the_same_messages(qwen):
+def test_generate_and_trace_take_the_same_messages(qwen):
     messages = [{"role": "user", "content": [part("image", picture(40, 60)), {"type": "text", "text": "What?"}]}]
+    text = qwen.generate(qwen.chat_prompt(messages), 8, images=picture(40, 60))
+    assert qwen.generate(messages, 8) == "".join(qwen.stream(messages, 8)) == text != ""
+    assert qwen.generate(messages, 8, stop=text[2]) == text[: text.index(text[2])]
     trace = qwen.trace(messages, "logits")
     again = qwen.trace(qwen.chat_prompt(messages), "logits", images=picture(40, 60))
     assert trace.tokens == again.tokens and torch.equal(trace["logits"], again["logits"])

@@ -167,6 +167,7 @@ def test_what_cannot_be_seen_is_refused(qwen: lab.Qwen) -> None:
         (lambda: qwen.processor(), "nothing to process"),
         (lambda: qwen.processor(text=IMAGE, images=picture(1, 900)), "An image cannot be used"),
         (lambda: qwen.processor(videos=frames(4, 9, 9), video_metadata=["fps"]), "video_metadata is a list of"),
+        (lambda: qwen.generate([f"{IMAGE}?", ""], images=image), "The prompt is empty"),
         (lambda: qwen.generate([5, 6], images=image), "Pictures go with a text"),
         (lambda: blind.generate("what?", images=image), "no eyes"),
         (lambda: lab.from_config(RAW).processor, "no tokenizer"),
@@ -174,6 +175,17 @@ def test_what_cannot_be_seen_is_refused(qwen: lab.Qwen) -> None:
     for call, words in refused:
         with pytest.raises(lab.LabError, match=words.replace("|", r"\|").replace("?", r"\?")):
             call()
+
+
+def test_a_place_without_a_picture_is_refused_whoever_reads_it(qwen: lab.Qwen) -> None:
+    for read in (
+        lambda: qwen.generate(f"look {IMAGE}", 2),
+        lambda: qwen.generate(["a", f"look {IMAGE}"], 2),
+        lambda: qwen.trace(f"look {IMAGE}", "embed"),
+        lambda: qwen.trace(f"look {IMAGE}", "embed", max_new_tokens=2),
+    ):
+        with pytest.raises(lab.InputError, match="hold 1 image placeholders, but no image is passed"):
+            read()
 
 
 def test_a_video_file_is_opened_once(qwen: lab.Qwen, monkeypatch) -> None:

@@ -108,8 +108,8 @@ def test_pictures_that_do_not_fit_are_refused() -> None:
             {"pixel_values": pixels[:8], "image_grid_thw": grid[:1]},
             "5 image placeholders, but the images passed make 2",
         ),
-        ({"pixel_values_videos": pixels, "video_grid_thw": grid}, "5 image placeholders, but the images passed make 0"),
-        ({}, "5 image placeholders, but the images passed make 0"),
+        ({"pixel_values_videos": pixels, "video_grid_thw": grid}, "5 image placeholders, but no image is passed"),
+        ({}, "5 image placeholders, but no image is passed"),
         ({"pixel_values": pixels, "image_grid_thw": grid.flip(0)}, "does not fit"),
         ({"pixel_values": pixels, "image_grid_thw": grid, "input_ids": swapped}, "does not fit"),
     ]
