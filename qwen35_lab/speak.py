@@ -23,7 +23,7 @@ class Speaker(Reader):
         Args:
             prompt: a text, several texts (run as one batch), chat messages (see `chat`), or token ids.
             images, videos: paths, PIL images, arrays, lists of frames; where the text does not say where they belong,
-                at its beginning.
+                at its beginning. Frames count as 24 a second; `{"video": frames, "fps": 2}` says the rate.
             stop: the answer ends before any of these strings (and at the checkpoint's own stop tokens).
             speculative: how many tokens the MTP head drafts ahead, for one prompt at a time; a `lab.Drafts` keeps a
                 record. Greedy text is the same as without, sampled text is drawn from the same distribution.

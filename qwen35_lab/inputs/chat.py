@@ -1,7 +1,8 @@
 """Messages -> the text of a prompt by the checkpoint's own chat template, with the pictures that it has places for.
 
 A message is `{"role": …, "content": …}`; a content is a text or a list of parts, `{"type": "text", "text": …}`,
-`{"type": "image", "image": …}`, `{"type": "video", "video": …}`, whose pictures are paths, PIL images or arrays.
+`{"type": "image", "image": …}`, `{"type": "video", "video": …}`, whose pictures are paths, PIL images or arrays; the
+last with `"fps": 2` where the frames are not of a file, which knows how many were taken in a second.
 Whether a model thinks when nothing is asked is its template's choice: the small checkpoints do not, the large ones do.
 """
 
@@ -169,7 +170,7 @@ def _place(messages: list[dict[str, Any]], kind: str, given: Any) -> list[Any]:
         own = [coming[id(part)]] if id(part) in coming else _READ[kind](_source(part, kind))
         if len(own) != 1:
             raise InputError(f"A part of a message holds {len(own)} {kind}s; write one part for each.")
-        found += own
+        found += [{"video": own[0], "fps": part["fps"]}] if kind == "video" and part.get("fps") is not None else own
     return found
 
 

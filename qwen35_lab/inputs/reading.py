@@ -1,6 +1,6 @@
 """Pictures and videos in the forms in which people have them -> PIL images and arrays of frames."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
@@ -121,7 +121,10 @@ def _short(text: str) -> str:
 
 
 def as_films(videos: Any, fps: Sequence[float | None] | None = None) -> list[Film]:
-    """One video or several: paths, arrays [frame, …], lists of frames, or lists of these."""
+    """One video or several: paths, arrays [frame, …], lists of frames, or lists of these.
+
+    Frames know no rate; `{"video": frames, "fps": 2}` says how many were taken in a second.
+    """
     films = list(_films(videos))
     if fps is None:
         return films
@@ -132,7 +135,7 @@ def as_films(videos: Any, fps: Sequence[float | None] | None = None) -> list[Fil
 
 def as_videos(videos: Any) -> list[Any]:
     """One video or several as a list, in which paths stay paths: none is read, and a file knows its frame rate."""
-    if isinstance(videos, str | PathLike):
+    if isinstance(videos, str | PathLike | Mapping):
         return [videos]
     if isinstance(videos, list | tuple) and videos and not any(is_frame(each) for each in videos):
         return [found for each in videos for found in as_videos(each)]
@@ -142,6 +145,8 @@ def as_videos(videos: Any) -> list[Any]:
 def _films(videos: Any) -> Iterator[Film]:
     if isinstance(videos, str | PathLike):
         yield read_video(videos)
+    elif isinstance(videos, Mapping):
+        yield from as_films([videos.get("video")], [videos.get("fps")])
     elif (shape := getattr(videos, "shape", None)) is not None:
         if len(shape) == 5:
             yield from ((each, None) for each in videos)

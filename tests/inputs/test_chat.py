@@ -205,6 +205,27 @@ def test_pictures_given_apart_fill_the_empty_places_in_order(qwen):
         qwen.chat([{"role": "user", "content": content}])
 
 
+def test_a_part_says_how_many_frames_there_are_in_a_second(qwen):
+    """Else the times in the text would be those of 24 a second, and most frames would be passed over."""
+    film = frames(8, 32, 48)
+    parts = [part("video", film) | {"fps": 2}, {"type": "text", "text": "Which way?"}]
+    messages = [{"role": "user", "content": parts}]
+    chat = write_chat(qwen.tokenizer, messages)
+    expected = qwen.processor(text=chat.text, videos=[film], video_metadata=[{"fps": 2}], return_tensors="pt")
+    assert torch.equal(qwen.encode(messages), expected["input_ids"])
+    assert len(expected["video_grid_thw"]) == 1 and int(expected["video_grid_thw"][0, 0]) == 4
+    assert "<0.2 seconds>" in qwen.tokenizer.decode(expected["input_ids"][0])
+    bare = [{"role": "user", "content": "Which way?"}]
+    for given in ({"video": film, "fps": 2}, [{"video": list(film), "fps": 2.0}]):
+        assert torch.equal(qwen.encode(bare, videos=given), expected["input_ids"])
+        assert torch.equal(qwen.encode(chat.text, videos=given), expected["input_ids"])
+    assert not torch.equal(qwen.encode(chat.text, videos=film), expected["input_ids"])
+    with pytest.raises(lab.InputError, match="positive numbers"):
+        qwen.encode(chat.text, videos={"video": film, "fps": 0})
+    with pytest.raises(lab.InputError, match="2 videos and the metadata of 1"):
+        qwen.encode(chat.text, videos={"video": [film[None], film], "fps": 2})
+
+
 def test_pictures_without_places_begin_the_user_s_last_message(qwen):
     messages = [*HELLO, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Which?"}]
     own = [part("image", picture(32, 32)), {"type": "text", "text": "Hm."}]
