@@ -12,6 +12,7 @@ from torch import Tensor
 from qwen35_lab.errors import InputError
 from qwen35_lab.generate import decode
 from qwen35_lab.model import MultimodalModel, TextModel
+from qwen35_lab.model.positions import mrope_positions
 
 
 def pictures(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -56,6 +57,16 @@ def test_positions_by_hand() -> None:
     height = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13]
     width = [0, 1, 2, 3, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13]
     assert where[:, 0].tolist() == [time, height, width]
+
+
+def test_pictures_that_touch_are_two_pictures() -> None:
+    """Nothing between their placeholders: the grids alone say where the one ends."""
+    kinds = torch.tensor([[0, 1, 1, 1, 1, 1, 1, 2, 2, 0]])
+    found = mrope_positions(kinds, None, [(1, 2, 1), (1, 2, 2)], [(1, 1, 2)], torch.tensor([5]))
+    time = [5, 6, 6, 8, 8, 8, 8, 10, 10, 12]
+    height = [5, 6, 7, 8, 8, 9, 9, 10, 10, 12]
+    width = [5, 6, 6, 8, 9, 8, 9, 10, 11, 12]
+    assert found[:, 0].tolist() == [time, height, width]
 
 
 def test_the_cache_remembers_where_a_row_goes_on_and_restores_it() -> None:
