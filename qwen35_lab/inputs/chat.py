@@ -130,7 +130,8 @@ def _copied(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _part(part: Any) -> dict[str, Any]:
-    if not isinstance(part, Mapping) or ("text" in part and not isinstance(part["text"], str)):
+    seen = isinstance(part, Mapping) and (_is(part, "image") or _is(part, "video"))
+    if not seen and not (isinstance(part, Mapping) and isinstance(part.get("text"), str)):
         raise InputError(f'A part of a message is {part!r}; write a text as {{"type": "text", "text": "…"}}.')
     return dict(part)
 
@@ -193,7 +194,7 @@ def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
     return content if isinstance(content, list) else []
 
 
-def _is(part: dict[str, Any], kind: str) -> bool:
+def _is(part: Mapping[str, Any], kind: str) -> bool:
     """As the official template decides."""
     return kind in part or f"{kind}_url" in part or part.get("type") == kind
 

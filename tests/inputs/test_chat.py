@@ -250,6 +250,7 @@ def test_pictures_without_places_begin_the_user_s_last_message(qwen):
         ([{"role": "user", "contents": "x"}], {}, "role 'user' has no content; add it"),
         ([{"role": "user", "content": ["An image?"]}], {}, "A part of a message is 'An image"),
         ([{"role": "user", "content": [{"type": "text", "text": None}]}], {}, "A part of a message is .*'text': None"),
+        ([{"role": "user", "content": [{"type": "text"}]}], {}, "A part of a message is {'type': 'text'}; write"),
         ([*HELLO, asking({"arguments": {}})], {}, "A tool call names no function"),
         ([*HELLO, asking("area")], {}, "A tool call names no function"),
         ([*HELLO, asking({"function": None})], {}, "A tool call names no function"),

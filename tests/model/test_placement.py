@@ -99,6 +99,18 @@ def test_what_stands_at_padding_is_no_position() -> None:
     assert cache.next_position is not None and cache.next_position.tolist() == [13]
 
 
+def test_a_place_that_is_padding_asks_for_no_picture() -> None:
+    """A batch whose padding token happens to be the placeholder."""
+    model, batch = example()
+    mask = torch.ones(1, 17, dtype=torch.long)
+    mask[0, :3] = 0
+    padded = torch.cat((torch.full((1, 3), IMAGE), batch["input_ids"]), dim=1)
+    where, embeds = model.place(padded, mask, **pictures(batch))
+    alone, of_alone = model.place(batch["input_ids"], **pictures(batch))
+    assert torch.equal(where[..., 3:], alone) and torch.equal(embeds[:, 3:], of_alone)
+    model.refuse_empty_places(padded[:, :6], mask[:, :6])
+
+
 # ---------------------------------------------------------------------- what is refused
 
 
