@@ -79,6 +79,19 @@ def test_drafts_stand_at_the_positions_that_the_text_will_have(qwen):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("size", [(40, 60), (60, 40)])
+def test_an_answer_right_behind_a_picture_stands_behind_its_longer_side(qwen, size):
+    made = qwen.look(f"see {IMAGE}".removesuffix("<|vision_end|>"), images=picture(*size))
+    ids, mask, pictures = made.pop("input_ids"), made.pop("attention_mask"), made
+    seen = []
+    hook = qwen.model.register_forward_hook(lambda module, args, output: seen.append(output.positions))
+    tokens = [int(n) for n in generate.decode(qwen.model, ids, mask, max_new_tokens=4, pictures=pictures)]
+    hook.remove()
+    whole = qwen.model(torch.cat((ids, torch.tensor([tokens[:-1]])), dim=1), **pictures)
+    assert torch.equal(torch.cat(seen, dim=-1), whole.positions)
+
+
+@torch.inference_mode()
 def test_a_pass_with_a_picture_is_taken_back_to_any_token(qwen):
     made = qwen.look(f"a{IMAGE}bcd", images=picture(40, 60))
     ids, _, pictures = made.pop("input_ids"), made.pop("attention_mask"), made
