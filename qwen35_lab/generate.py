@@ -171,6 +171,8 @@ def decode(
     embeds = None
     if pictures:
         positions, embeds = look(model, input_ids, mask, pictures)
+    elif isinstance(model, MultimodalModel):
+        model.refuse_empty_places(input_ids, mask)
     stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
     done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
     cache = model.new_cache()

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -18,6 +18,11 @@ from .model import TextModel
 
 PICTURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
+
+
+def is_chat(prompt: Any) -> TypeGuard[Sequence[Message]]:
+    """Whether a prompt is chat messages."""
+    return isinstance(prompt, list | tuple) and bool(prompt) and all(isinstance(m, Mapping) for m in prompt)
 
 
 class Reader:
@@ -77,9 +82,8 @@ class Reader:
 
     def _encode(self, prompt: Prompt, images: Any, videos: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Ids [1, token], and the tensors of the pictures among them."""
-        messages = [m for m in prompt if isinstance(m, Mapping)] if isinstance(prompt, list | tuple) else []
-        if messages and len(messages) == len(prompt):
-            return self._read(write_chat(self.tokenizer, messages, images=images, videos=videos))
+        if is_chat(prompt):
+            return self._read(write_chat(self.tokenizer, prompt, images=images, videos=videos))
         if images is None and videos is None:
             made: dict[str, Any] = dict(prompt) if isinstance(prompt, Mapping) else {}  # a processor's
             seen = {name: made[name] for name in PICTURES if made.get(name) is not None}

@@ -9,7 +9,7 @@ from torch import Tensor
 from .errors import InputError
 from .generate import Sampling, TextStream, decode
 from .inputs.answer import End
-from .prompts import PICTURES, Prompt, Reader
+from .prompts import PICTURES, Prompt, Reader, is_chat
 from .speculative import Drafts, decode_speculatively, refuse_batches
 
 
@@ -18,12 +18,12 @@ class Speaker(Reader):
         self, prompt: Prompt, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
         stop: str | Sequence[str] = (), speculative: int | Drafts = 0, **sampling: Any,
     ) -> Any:  # fmt: skip
-        """Continue a prompt. Returns what is new: a text for a text, a list for a list of texts, ids for ids.
+        """Continue a prompt. Returns what is new: a text for a text or a chat, a list for a list of texts, ids for ids.
 
         Args:
-            prompt: a text, several texts (run as one batch), or token ids.
+            prompt: a text, several texts (run as one batch), chat messages (see `chat`), or token ids.
             images, videos: paths, PIL images, arrays, lists of frames; where the text does not say where they belong,
-                at its beginning.
+                at its beginning. Frames count as 24 a second; `{"video": frames, "fps": 2}` says the rate.
             stop: the answer ends before any of these strings (and at the checkpoint's own stop tokens).
             speculative: how many tokens the MTP head drafts ahead, for one prompt at a time; a `lab.Drafts` keeps a
                 record. Greedy text is the same as without, sampled text is drawn from the same distribution.
@@ -33,7 +33,7 @@ class Speaker(Reader):
             InputError: an empty or too long prompt, an id outside the vocabulary, a setting out of range, no MTP head.
         """
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
-        if isinstance(prompt, str):
+        if isinstance(prompt, str) or is_chat(prompt):
             how: dict[str, Any] = {"images": images, "videos": videos, "stop": stop, "speculative": speculative}
             return "".join(self.stream(prompt, max_new_tokens, **how, **sampling))
         if isinstance(prompt, list | tuple) and prompt and all(isinstance(p, str) for p in prompt):
@@ -49,10 +49,10 @@ class Speaker(Reader):
         return torch.cat([given[0][0, :0], *self._decode(*given, max_new_tokens, Sampling.of(sampling), speculative)])
 
     def stream(
-        self, prompt: str, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
+        self, prompt: Prompt, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
         stop: str | Sequence[str] = (), speculative: int | Drafts = 0, **sampling: Any,
     ) -> Iterator[str]:  # fmt: skip
-        """Like `generate` for one text, piece by piece as the text becomes certain."""
+        """Like `generate` for one text or chat, piece by piece as the text becomes certain."""
         text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
         given = self._encode(prompt, images, videos)
         yield from self._text(given, text, max_new_tokens, Sampling.of(sampling), speculative)
@@ -87,6 +87,8 @@ class Speaker(Reader):
         """Ids and mask [batch, token], padded on the left, and the tensors of the pictures among them."""
         if images is not None or videos is not None:
             made = self.look(prompts, images, videos)
+            if not made["attention_mask"].any(1).all():
+                raise InputError("The prompt is empty; pass at least one token.")
             return made["input_ids"], made["attention_mask"], {name: made[name] for name in PICTURES if name in made}
         rows = [self.encode(p)[0] for p in prompts]
         longest = max(len(r) for r in rows)

@@ -79,6 +79,33 @@ def test_drafts_stand_at_the_positions_that_the_text_will_have(qwen):
 
 
 @torch.inference_mode()
+def test_the_head_guesses_all_at_once_what_it_drafts_one_by_one(qwen):
+    """Behind a picture places are no longer even, so that a slot at its neighbour's place would show."""
+    made = qwen.look(f"see {IMAGE} it", images=picture(40, 60))
+    ids, _, pictures = made.pop("input_ids"), made.pop("attention_mask"), made
+    run = Speculation(qwen.model, Sampling(temperature=1.0), (), ids.device)
+    token = run.begin(ids, pictures)
+    _, q = run.drafter.draft(token, 1, run.sampling, run.history, None)
+    whole = torch.cat((ids, torch.tensor([[token]])), dim=1)
+    out = qwen.model(whole, **pictures)
+    logits = mtp_logits(qwen.model, out.hidden, whole, positions=out.positions, embedded=out.embedded)
+    torch.testing.assert_close(q[0], logits[0, -1].softmax(-1), atol=1e-5, rtol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [(40, 60), (60, 40)])
+def test_an_answer_right_behind_a_picture_stands_behind_its_longer_side(qwen, size):
+    made = qwen.look(f"see {IMAGE}".removesuffix("<|vision_end|>"), images=picture(*size))
+    ids, mask, pictures = made.pop("input_ids"), made.pop("attention_mask"), made
+    seen = []
+    hook = qwen.model.register_forward_hook(lambda module, args, output: seen.append(output.positions))
+    tokens = [int(n) for n in generate.decode(qwen.model, ids, mask, max_new_tokens=4, pictures=pictures)]
+    hook.remove()
+    whole = qwen.model(torch.cat((ids, torch.tensor([tokens[:-1]])), dim=1), **pictures)
+    assert torch.equal(torch.cat(seen, dim=-1), whole.positions)
+
+
+@torch.inference_mode()
 def test_a_pass_with_a_picture_is_taken_back_to_any_token(qwen):
     made = qwen.look(f"a{IMAGE}bcd", images=picture(40, 60))
     ids, _, pictures = made.pop("input_ids"), made.pop("attention_mask"), made

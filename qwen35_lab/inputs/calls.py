@@ -79,8 +79,17 @@ def _properties(name: str, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, A
     for tool in tools:
         function = tool.get("function", tool)
         if function.get("name") == name:
-            return (function.get("parameters") or {}).get("properties") or {}
+            return _mapping(_mapping(function.get("parameters")).get("properties"))
     return {}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """What is out of form in a schema says nothing: no answer is lost over it."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def read_value(text: str, name: str, schema: Any = None) -> Any:
@@ -91,11 +100,10 @@ def read_value(text: str, name: str, schema: Any = None) -> Any:
     """
     if not isinstance(schema, Mapping):
         return text
-    if choices := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
-        for choice in choices:
-            if text in (choice, json.dumps(choice, ensure_ascii=False), str(choice)):
-                return choice
-    types = set(_types(schema)) & {*_IS, "string"}
+    for choice in _list(schema.get("enum")) or ([schema["const"]] if "const" in schema else ()):
+        if text in (choice, json.dumps(choice, ensure_ascii=False, default=str), str(choice)):
+            return choice
+    types = {kind for kind in _types(schema) if kind in (*_IS, "string")}
     found = _json(text)
     for kind in (kind for kind in _IS if kind in types):
         if isinstance(found, float) and kind == "integer" and found.is_integer():
@@ -108,13 +116,13 @@ def read_value(text: str, name: str, schema: Any = None) -> Any:
     raise NoCall(f"{name} is {shown!r}, which is not of type {' or '.join(sorted(types))}")
 
 
-def _types(schema: Mapping[str, Any]) -> Iterator[str]:
-    kinds = schema.get("type") or ()
-    yield from (kinds,) if isinstance(kinds, str) else kinds
+def _types(schema: Mapping[str, Any]) -> Iterator[Any]:
+    kinds = schema.get("type")
+    yield from (kinds,) if isinstance(kinds, str) else _list(kinds)
     if schema.get("nullable"):
         yield "null"
-    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        yield from _types(each)
+    for each in (*_list(schema.get("anyOf")), *_list(schema.get("oneOf"))):
+        yield from _types(_mapping(each))
 
 
 _IS: dict[str, Callable[[Any], bool]] = {
@@ -126,11 +134,18 @@ _IS: dict[str, Callable[[Any], bool]] = {
     "array": lambda value: isinstance(value, list),
 }
 _NOTHING = object()  # None is a value
+
+
+def _no_number(word: str) -> Any:
+    """NaN and Infinity, which Python takes for JSON, and which no tool could be sent."""
+    raise ValueError(word)
+
+
 _PYTHON = {"True": True, "False": False, "None": None}  # as the official template writes them outside of lists
 
 
 def _json(text: str) -> Any:
     try:
-        return _PYTHON[text] if text in _PYTHON else json.loads(text)
+        return _PYTHON[text] if text in _PYTHON else json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):  # the latter from a thousand brackets
         return _NOTHING

@@ -1,19 +1,19 @@
 """Messages -> the text of a prompt by the checkpoint's own chat template, with the pictures that it has places for.
 
 A message is `{"role": …, "content": …}`; a content is a text or a list of parts, `{"type": "text", "text": …}`,
-`{"type": "image", "image": …}`, `{"type": "video", "video": …}`, whose pictures are paths, PIL images or arrays.
+`{"type": "image", "image": …}`, `{"type": "video", "video": …}`, whose pictures are paths, PIL images or arrays; the
+last with `"fps": 2` where the frames are not of a file, which knows how many were taken in a second.
 Whether a model thinks when nothing is asked is its template's choice: the small checkpoints do not, the large ones do.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any
 
 from ..errors import InputError
 from .answer import THINK
-from .reading import as_films, as_images, is_frame
+from .reading import as_images, as_videos
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any] | Callable[..., Any]
@@ -109,20 +109,37 @@ def _listed(messages: Any) -> list[dict[str, Any]]:
         return [{"role": "user", "content": messages}]
     if not isinstance(messages, list | tuple) or not messages or not all(isinstance(m, Mapping) for m in messages):
         raise InputError('Messages are a list of {"role": …, "content": …}, at least one; or pass a text.')
-    return [_with_arguments(dict(message)) for message in messages]
+    return [_copied(dict(message)) for message in messages]
 
 
-def _with_arguments(message: dict[str, Any]) -> dict[str, Any]:
-    """Content in a list of its own. Servers send a call's arguments as JSON text, and templates want them apart."""
-    if isinstance(content := message.get("content"), list | tuple):
-        message["content"] = [dict(part) if isinstance(part, Mapping) else part for part in content]
-    if calls := message.get("tool_calls"):
+def _copied(message: dict[str, Any]) -> dict[str, Any]:
+    """Content in a list of its own. Servers send a call's arguments as JSON text, and templates want them apart.
+
+    Raises InputError for what templates would write down without a word: nothing at all, a None, a call of no name.
+    """
+    content, calls = message.get("content"), message.get("tool_calls")
+    if content is None and message.get("role") != "assistant":
+        raise InputError(f"A message of the role {message.get('role')!r} has no content; add it.")
+    if isinstance(content, list | tuple):
+        message["content"] = [_part(part) for part in content]
+    if calls and not isinstance(calls, list | tuple):
+        raise InputError("The tool_calls of a message are a list, one for each call; pass one.")
+    if calls:
         message["tool_calls"] = [_with_parsed(call) for call in calls]
     return message
 
 
+def _part(part: Any) -> dict[str, Any]:
+    seen = isinstance(part, Mapping) and (_is(part, "image") or _is(part, "video"))
+    if not seen and not (isinstance(part, Mapping) and isinstance(part.get("text"), str)):
+        raise InputError(f'A part of a message is {part!r}; write a text as {{"type": "text", "text": "…"}}.')
+    return dict(part)
+
+
 def _with_parsed(call: Any) -> Any:
-    function = call.get("function", call) if isinstance(call, Mapping) else {}
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
+        raise InputError('A tool call names no function; write it as {"function": {"name": …, "arguments": …}}.')
     if not isinstance(given := function.get("arguments"), str):
         return call
     try:
@@ -154,20 +171,11 @@ def _place(messages: list[dict[str, Any]], kind: str, given: Any) -> list[Any]:
         own = [coming[id(part)]] if id(part) in coming else _READ[kind](_source(part, kind))
         if len(own) != 1:
             raise InputError(f"A part of a message holds {len(own)} {kind}s; write one part for each.")
-        found += own
+        found += [{"video": own[0], "fps": part["fps"]}] if kind == "video" and part.get("fps") is not None else own
     return found
 
 
-def _as_videos(videos: Any) -> list[Any]:
-    """Paths stay paths, for a file knows its frame rate."""
-    if isinstance(videos, str | PathLike):
-        return [videos]
-    if isinstance(videos, list | tuple) and videos and not any(is_frame(each) for each in videos):
-        return [found for each in videos for found in _as_videos(each)]
-    return [frames for frames, _ in as_films(videos)]
-
-
-_READ = {"image": as_images, "video": _as_videos}
+_READ = {"image": as_images, "video": as_videos}
 
 
 def _add_places(messages: list[dict[str, Any]], kind: str, count: int) -> list[dict[str, Any]]:
@@ -183,10 +191,10 @@ def _add_places(messages: list[dict[str, Any]], kind: str, count: int) -> list[d
 
 def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:
     content = message.get("content")
-    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return content if isinstance(content, list) else []
 
 
-def _is(part: dict[str, Any], kind: str) -> bool:
+def _is(part: Mapping[str, Any], kind: str) -> bool:
     """As the official template decides."""
     return kind in part or f"{kind}_url" in part or part.get("type") == kind
 

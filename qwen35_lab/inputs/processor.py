@@ -18,7 +18,7 @@ import torch
 
 from ..config import VisionConfig
 from ..errors import CheckpointError, InputError
-from .reading import as_films, as_images
+from .reading import as_films, as_images, as_videos
 from .video import Clip, VideoSettings, film_text, make_clip
 
 TOKENS = {
@@ -107,7 +107,7 @@ class Processor:
 
     def with_places(self, text: str, images: Any, videos: Any) -> str:
         """A text that does not say where its pictures belong gets them at its beginning."""
-        for token, given, listed in ((self.video_token, videos, as_films), (self.image_token, images, as_images)):
+        for token, given, listed in ((self.video_token, videos, as_videos), (self.image_token, images, as_images)):
             if given is not None and token not in text:
                 text = f"{self.vision_start_token}{token}{self.vision_end_token}" * len(listed(given)) + text
         return text
@@ -145,8 +145,14 @@ class Processor:
         return self.tokenizer.batch_decode(*args, **kwargs)
 
 
-def _listed(metadata: Any) -> list[Mapping[str, Any]] | None:
-    return [metadata] if isinstance(metadata, Mapping) else None if metadata is None else list(metadata)
+def _listed(metadata: Any) -> list[Any] | None:
+    """Mappings, or transformers' `VideoMetadata`, which can be asked like them."""
+    if metadata is None:
+        return None
+    found = list(metadata) if isinstance(metadata, list | tuple) else [metadata]
+    if not all(hasattr(each, "get") for each in found):
+        raise InputError('video_metadata is a list of {"fps": …}, one for each video; pass that, or leave it out.')
+    return found
 
 
 def _image_processor(folder: Path | None, vision: VisionConfig) -> Any:

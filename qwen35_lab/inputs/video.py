@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from ..config import VisionConfig
 from ..errors import InputError
+from .reading import as_pixels
 
 UNKNOWN_FPS = 24.0  # of frames that come without a frame rate, as in transformers
 
@@ -108,16 +109,15 @@ def make_clip(
 
 
 def as_frames(frames: np.ndarray | Tensor) -> Tensor:
-    """[frame, channel, row, column], with three channels."""
-    found = torch.as_tensor(np.ascontiguousarray(frames) if isinstance(frames, np.ndarray) else frames)
+    """[frame, channel, row, column], with three channels; bytes, or float32 from 0 to 255."""
+    found = as_pixels(frames)
     # three pixels high and three wide is a guess: the channels come last, as in pictures
     if found.ndim == 4 and (found.shape[-1] == 3 or (found.shape[-1] == 1 and found.shape[1] not in (1, 3))):
         found = rearrange(found, "t h w c -> t c h w")
-    if found.ndim != 4 or found.shape[1] not in (1, 3) or not len(found):
+    if found.ndim != 4 or found.shape[1] not in (1, 3) or not found.numel():
         raise InputError(
             f"A video is frames [frame, row, column, 3] or [frame, 3, row, column]; this one is {list(found.shape)}."
         )
-    found = found if found.dtype == torch.uint8 else found.float()
     return found.expand(-1, 3, -1, -1).contiguous()
 
 
@@ -127,11 +127,14 @@ def sample_frames(
     """Which frames are looked at: `rate` a second within the settings' limits, or `count` in all, evenly spread."""
     if rate is not None and count is not None:
         raise InputError("fps and num_frames both say how many frames to look at; pass one of them.")
+    wanted = count if count is not None else settings.fps if rate is None else rate
+    if not (0 < wanted < math.inf and 0 < fps < math.inf) or (count is not None and not isinstance(count, int)):
+        raise InputError(
+            f"{wanted} frames of a video with {fps:g} a second cannot be looked at; pass positive numbers, and a whole "
+            "one as num_frames."
+        )
     if count is None:
-        count = int(total / fps * (settings.fps if rate is None else rate))
-        count = min(max(count, settings.min_frames), settings.max_frames, total)
-    if count < 1 or fps <= 0:
-        raise InputError(f"{count} frames of a video with {fps:g} a second cannot be looked at; pass positive numbers.")
+        count = min(max(int(total / fps * wanted), settings.min_frames), settings.max_frames, total)
     return np.linspace(0, total - 1, count).round().astype(int).tolist()
 
 

@@ -77,11 +77,18 @@ class MTPHead(nn.Module):
         x = self.joined(self.fc(torch.cat((e, h), dim=-1)))
         rotary = rotary_angles(positions, self.config.head_dim, self.config.rope, x.dtype)
         mask = attention_mask_for(real, T, past, x.device)
-        for n, layer in enumerate(self.layers):
-            x = layer(x, rotary, mask, None, cache.layers[n] if cache else None)
+        before = cache.snapshot() if cache else None
+        try:
+            for n, layer in enumerate(self.layers):
+                x = layer(x, rotary, mask, None, cache.layers[n] if cache else None)
+            y = self.final(self.norm(x))
+        except BaseException:  # as in the main model: a pass that is cut has read nothing
+            if cache and before:
+                cache.restore(before)
+            raise
         if cache:
             cache.length += T
-        return self.final(self.norm(x))
+        return y
 
     def score(self, y: Tensor, model: "TextModel") -> Tensor:
         """What `forward` returned -> logits [batch, slot, vocabulary], by the main model's own head."""

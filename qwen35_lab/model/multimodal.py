@@ -113,25 +113,34 @@ class MultimodalModel(TextModel):
         if shown is None and not strict:
             return x
         kinds = self._kinds(input_ids, now)
-        found = {kind: kinds == kind for kind in (IMAGE, VIDEO)}
-        images = shown.image_cells if shown else 0
-        videos = sum(t * h * w for t, h, w in shown.cells(shown.videos)) if shown else 0
-        for kind, cells, name in ((IMAGE, images, "image"), (VIDEO, videos, "video")):
-            if (count := int(found[kind].sum())) != cells:
-                raise InputError(
-                    f"input_ids hold {count:,} {name} placeholders, but the {name}s passed make {cells:,} tokens; "
-                    "use the input_ids and the pixels of one and the same processor call."
-                )
+        _check_places(kinds, shown)
         if shown is None:
             return x
         seen = self.vision(shown.pixels.to(x.device), shown.grids).to(x.dtype)
-        x = x.masked_scatter(found[IMAGE][..., None], seen[:images])
-        return x.masked_scatter(found[VIDEO][..., None], seen[images:])
+        x = x.masked_scatter((kinds == IMAGE)[..., None], seen[: shown.image_cells])
+        return x.masked_scatter((kinds == VIDEO)[..., None], seen[shown.image_cells :])
+
+    def refuse_empty_places(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> None:
+        """Raises InputError if a prompt without pictures has places for them; both [batch, token]."""
+        _check_places(self._kinds(input_ids, None if attention_mask is None else attention_mask.bool()), None)
 
     def _mrope(self, input_ids: Tensor, now: Tensor | None, cache: Cache | None, shown: Pictures | None) -> Tensor:
         images, videos = (shown.cells(shown.images), shown.cells(shown.videos)) if shown else ([], [])
         start = _start(cache, input_ids)
         return mrope_positions(self._kinds(input_ids, now), now, images, videos, start)
+
+
+def _check_places(kinds: Tensor, shown: Pictures | None) -> None:
+    """Raises InputError unless there are as many placeholders as the pictures have cells."""
+    images = shown.image_cells if shown else 0
+    videos = sum(t * h * w for t, h, w in shown.cells(shown.videos)) if shown else 0
+    for kind, cells, name in ((IMAGE, images, "image"), (VIDEO, videos, "video")):
+        if (count := int((kinds == kind).sum())) != cells:
+            what = f"the {name}s passed make {cells:,} tokens" if cells else f"no {name} is passed"
+            raise InputError(
+                f"input_ids hold {count:,} {name} placeholders, but {what}; "
+                "use the input_ids and the pixels of one and the same processor call."
+            )
 
 
 def _goes_on(cache: Cache | None) -> Tensor | None:

@@ -149,6 +149,11 @@ def test_the_message_of_an_answer():
         ("2", {"enum": ["1", 2]}, 2),
         ("1", {"enum": ["1", 2]}, "1"),
         ("true", {"const": True}, True),
+        ("NaN", {"type": ["number", "string"]}, "NaN"),  # no JSON, and no tool could be sent it
+        ("1", {"type": 5}, "1"),  # a schema that is out of form says nothing
+        ("1", {"type": [{"type": "integer"}, "integer"]}, 1),
+        ("1", {"anyOf": None, "oneOf": 7, "enum": 7}, "1"),
+        ("1", {"anyOf": ["integer"]}, "1"),
     ],
 )
 def test_a_value_has_the_type_of_its_schema(text, schema, value):
@@ -158,11 +163,26 @@ def test_a_value_has_the_type_of_its_schema(text, schema, value):
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("true", "integer"), ("1", "boolean"), ("[1]", "object"), ("{}", "array"), ("", "number"), ("0", "null")],
+    [
+        ("true", "integer"),
+        ("1", "boolean"),
+        ("[1]", "object"),
+        ("{}", "array"),
+        ("", "number"),
+        ("0", "null"),
+        ("NaN", "number"),
+        ('{"a": -Infinity}', "object"),
+    ],
 )
 def test_a_value_of_another_type_is_refused(text, kind):
     with pytest.raises(NoCall, match=kind):
         read_value(text, "a", {"type": kind})
+
+
+@pytest.mark.parametrize("parameters", [None, 5, {}, {"properties": None}, {"properties": [1]}])
+def test_no_call_is_lost_over_a_schema_that_is_out_of_form(parameters):
+    tools = [{"type": "function", "function": {"name": "add", "parameters": parameters}}]
+    assert lab.parse_answer(call(a=1), tools=tools).tool_calls == (lab.ToolCall("add", {"a": "1"}),)
 
 
 def test_a_text_that_goes_on_behind_the_call_is_not_one():

@@ -164,6 +164,10 @@ def test_arguments_as_json_text_are_arguments(qwen):
         asked("[3")
 
 
+def asking(call: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
 def part(kind: str, value: Any = None) -> dict[str, Any]:
     return {"type": kind} if value is None else {"type": kind, kind: value}
 
@@ -201,6 +205,27 @@ def test_pictures_given_apart_fill_the_empty_places_in_order(qwen):
         qwen.chat([{"role": "user", "content": content}])
 
 
+def test_a_part_says_how_many_frames_there_are_in_a_second(qwen):
+    """Else the times in the text would be those of 24 a second, and most frames would be passed over."""
+    film = frames(8, 32, 48)
+    parts = [part("video", film) | {"fps": 2}, {"type": "text", "text": "Which way?"}]
+    messages = [{"role": "user", "content": parts}]
+    chat = write_chat(qwen.tokenizer, messages)
+    expected = qwen.processor(text=chat.text, videos=[film], video_metadata=[{"fps": 2}], return_tensors="pt")
+    assert torch.equal(qwen.encode(messages), expected["input_ids"])
+    assert len(expected["video_grid_thw"]) == 1 and int(expected["video_grid_thw"][0, 0]) == 4
+    assert "<0.2 seconds>" in qwen.tokenizer.decode(expected["input_ids"][0])
+    bare = [{"role": "user", "content": "Which way?"}]
+    for given in ({"video": film, "fps": 2}, [{"video": list(film), "fps": 2.0}]):
+        assert torch.equal(qwen.encode(bare, videos=given), expected["input_ids"])
+        assert torch.equal(qwen.encode(chat.text, videos=given), expected["input_ids"])
+    assert not torch.equal(qwen.encode(chat.text, videos=film), expected["input_ids"])
+    with pytest.raises(lab.InputError, match="positive numbers"):
+        qwen.encode(chat.text, videos={"video": film, "fps": 0})
+    with pytest.raises(lab.InputError, match="2 videos and the metadata of 1"):
+        qwen.encode(chat.text, videos={"video": [film[None], film], "fps": 2})
+
+
 def test_pictures_without_places_begin_the_user_s_last_message(qwen):
     messages = [*HELLO, {"role": "assistant", "content": "Yes?"}, {"role": "user", "content": "Which?"}]
     own = [part("image", picture(32, 32)), {"type": "text", "text": "Hm."}]
@@ -222,6 +247,16 @@ def test_pictures_without_places_begin_the_user_s_last_message(qwen):
         ([*HELLO, {"role": "system", "content": "x"}], {}, "must come first"),
         ([{"role": "robot", "content": "x"}, *HELLO], {}, "role of a message is robot"),
         ([{"role": "user", "content": 7}], {}, "neither a text nor a list"),
+        ([{"role": "user", "contents": "x"}], {}, "role 'user' has no content; add it"),
+        ([{"role": "user", "content": ["An image?"]}], {}, "A part of a message is 'An image"),
+        ([{"role": "user", "content": [{"type": "text", "text": None}]}], {}, "A part of a message is .*'text': None"),
+        ([{"role": "user", "content": [{"type": "text"}]}], {}, "A part of a message is {'type': 'text'}; write"),
+        ([*HELLO, asking({"arguments": {}})], {}, "A tool call names no function"),
+        ([*HELLO, asking("area")], {}, "A tool call names no function"),
+        ([*HELLO, asking({"function": None})], {}, "A tool call names no function"),
+        ([*HELLO, {"role": "assistant", "content": "", "tool_calls": {"a": 1}}], {}, "tool_calls .* are a list"),
+        ([{"role": "user", "content": [part("image_url", {"url": "https://a.b/c.png"})]}], {}, "nothing is fetched"),
+        ([{"role": "user", "content": f"Is {IMAGE} a picture?"}], {}, "1 image placeholders, but no image is passed"),
         ([{"content": "x"}], {}, "refuses these messages"),
         ([{"role": "assistant", "content": "x"}], {"images": Image.new("RGB", (32, 32))}, "no user's message"),
         ([{"role": "user", "content": [part("image", [Image.new("RGB", (9, 9))] * 2)]}], {}, "holds 2 images"),
@@ -312,8 +347,11 @@ def test_a_model_reads_a_chat_with_a_picture(qwen, thinking):
     assert qwen.chat(HELLO, seed=1, **warm) == qwen.chat(HELLO, seed=1, **warm) != qwen.chat(HELLO, seed=2, **warm)
 
 
-def test_a_trace_takes_the_same_messages(qwen):
+def test_generate_and_trace_take_the_same_messages(qwen):
     messages = [{"role": "user", "content": [part("image", picture(40, 60)), {"type": "text", "text": "What?"}]}]
+    text = qwen.generate(qwen.chat_prompt(messages), 8, images=picture(40, 60))
+    assert qwen.generate(messages, 8) == "".join(qwen.stream(messages, 8)) == text != ""
+    assert qwen.generate(messages, 8, stop=text[2]) == text[: text.index(text[2])]
     trace = qwen.trace(messages, "logits")
     again = qwen.trace(qwen.chat_prompt(messages), "logits", images=picture(40, 60))
     assert trace.tokens == again.tokens and torch.equal(trace["logits"], again["logits"])

@@ -17,7 +17,7 @@ from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
 import qwen35_lab as lab
 from qwen35_lab.config import ModelConfig
-from qwen35_lab.inputs import Processor, VideoSettings
+from qwen35_lab.inputs import Processor, VideoSettings, reading
 from qwen35_lab.inputs.video import Clip, timestamps
 
 IMAGE, VIDEO = "<|vision_start|><|image_pad|><|vision_end|>", "<|vision_start|><|video_pad|><|vision_end|>"
@@ -166,6 +166,8 @@ def test_what_cannot_be_seen_is_refused(qwen: lab.Qwen) -> None:
         (lambda: qwen.processor(text="none", videos=frames(4, 9, 9)), "0 places <|video_pad|> and there are 1 videos"),
         (lambda: qwen.processor(), "nothing to process"),
         (lambda: qwen.processor(text=IMAGE, images=picture(1, 900)), "An image cannot be used"),
+        (lambda: qwen.processor(videos=frames(4, 9, 9), video_metadata=["fps"]), "video_metadata is a list of"),
+        (lambda: qwen.generate([f"{IMAGE}?", ""], images=image), "The prompt is empty"),
         (lambda: qwen.generate([5, 6], images=image), "Pictures go with a text"),
         (lambda: blind.generate("what?", images=image), "no eyes"),
         (lambda: lab.from_config(RAW).processor, "no tokenizer"),
@@ -173,6 +175,25 @@ def test_what_cannot_be_seen_is_refused(qwen: lab.Qwen) -> None:
     for call, words in refused:
         with pytest.raises(lab.LabError, match=words.replace("|", r"\|").replace("?", r"\?")):
             call()
+
+
+def test_a_place_without_a_picture_is_refused_whoever_reads_it(qwen: lab.Qwen) -> None:
+    for read in (
+        lambda: qwen.generate(f"look {IMAGE}", 2),
+        lambda: qwen.generate(["a", f"look {IMAGE}"], 2),
+        lambda: qwen.trace(f"look {IMAGE}", "embed"),
+        lambda: qwen.trace(f"look {IMAGE}", "embed", max_new_tokens=2),
+    ):
+        with pytest.raises(lab.InputError, match="hold 1 image placeholders, but no image is passed"):
+            read()
+
+
+def test_a_video_file_is_opened_once(qwen: lab.Qwen, monkeypatch) -> None:
+    """Also where the text does not say where it belongs, so that somebody has to count."""
+    opened = []
+    monkeypatch.setattr(reading, "read_video", lambda path: opened.append(path) or (frames(4, 32, 32), 2.0))
+    made = qwen.look("what?", videos=["a.mp4", "b.mp4"])
+    assert opened == ["a.mp4", "b.mp4"] and len(made["video_grid_thw"]) == 2
 
 
 def test_nothing_imports_torchvision() -> None:

@@ -175,6 +175,16 @@ def test_what_cannot_be_read_is_refused(tmp_path, monkeypatch) -> None:
         (lambda: make_clip(frames(1, 32, 32), 1, VideoSettings()), "pass a single frame as an image"),
         (lambda: make_clip(frames(4, 8, 8), 1, VideoSettings(), rate=1, count=2), "pass one of them"),
         (lambda: make_clip(frames(4, 8, 8), 0.0, VideoSettings(), count=4), "positive numbers"),
+        (lambda: make_clip(frames(4, 8, 8), 0.0, VideoSettings()), "positive numbers"),
+        (lambda: make_clip(frames(4, 8, 8), math.nan, VideoSettings()), "positive numbers"),
+        (lambda: make_clip(frames(4, 8, 8), 1, VideoSettings(), rate=-1), "-1 frames of a video .* positive numbers"),
+        (lambda: make_clip(frames(4, 8, 8), 1, VideoSettings(), rate=math.nan), "positive numbers"),
+        (lambda: make_clip(frames(4, 8, 8), 1, VideoSettings(), count=2.5), "a whole one as num_frames"),
+        (lambda: make_clip(frames(4, 0, 8), 1, VideoSettings()), r"this one is \[4, 3, 0, 8\]"),
+        (lambda: make_clip(frames(4, 8, 8) / 255, 1, VideoSettings()), "multiply them by 255"),
+        (lambda: make_clip(frames(4, 8, 8).astype(int) * 257, 1, VideoSettings()), "to 50372; scale them"),
+        (lambda: make_clip(np.full((4, 8, 8, 3), np.nan), 1, VideoSettings()), "from nan to nan"),
+        (lambda: as_films([frames(1, 8, 8)[0], frames(1, 8, 9)[0]]), r"of one shape, .*\(8, 8, 3\) and \(8, 9, 3\)"),
         (lambda: make_clip(frames(4, 8, 8), 1, VideoSettings(), sample=False, indices=[1]), "1 indices"),
     ]
     for call, words in refused:

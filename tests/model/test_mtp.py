@@ -113,6 +113,28 @@ def test_all_slots_at_once_equal_one_after_the_other(data: st.DataObject) -> Non
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-9, rtol=1e-9)
 
 
+def test_a_pass_that_is_cut_leaves_the_head_s_cache_as_it_was() -> None:
+    def stop(module: torch.nn.Module, args: tuple) -> None:
+        raise KeyboardInterrupt
+
+    model = off_zero(with_head(DENSE).model, 2)
+    ids = torch.arange(9)[None]
+    with torch.no_grad():
+        out = model(ids)
+        slots = [(out.embedded[:, low + 1 : low + 5], out.hidden[:, low : low + 4], out.positions[..., low : low + 4])
+                 for low in (0, 4)]  # fmt: skip
+        cache, fresh = model.mtp.new_cache(), model.mtp.new_cache()
+        model.mtp(*slots[0], cache=cache)
+        model.mtp(*slots[0], cache=fresh)
+        for module in (model.mtp.layers[0].mixer.o_proj, model.mtp.layers[0].ffn, model.mtp.norm):
+            handle = module.register_forward_pre_hook(stop)
+            with pytest.raises(KeyboardInterrupt):
+                model.mtp(*slots[1], cache=cache)
+            handle.remove()
+            assert cache.length == cache.layers[0].length == 4
+        assert torch.equal(model.mtp(*slots[1], cache=cache), model.mtp(*slots[1], cache=fresh))
+
+
 def test_no_slot_sees_a_later_token() -> None:
     model = off_zero(with_head(MOE).model, 0)
     ids = torch.tensor([IDS])

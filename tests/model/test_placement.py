@@ -12,6 +12,7 @@ from torch import Tensor
 from qwen35_lab.errors import InputError
 from qwen35_lab.generate import decode
 from qwen35_lab.model import MultimodalModel, TextModel
+from qwen35_lab.model.positions import mrope_positions
 
 
 def pictures(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -58,6 +59,16 @@ def test_positions_by_hand() -> None:
     assert where[:, 0].tolist() == [time, height, width]
 
 
+def test_pictures_that_touch_are_two_pictures() -> None:
+    """Nothing between their placeholders: the grids alone say where the one ends."""
+    kinds = torch.tensor([[0, 1, 1, 1, 1, 1, 1, 2, 2, 0]])
+    found = mrope_positions(kinds, None, [(1, 2, 1), (1, 2, 2)], [(1, 1, 2)], torch.tensor([5]))
+    time = [5, 6, 6, 8, 8, 8, 8, 10, 10, 12]
+    height = [5, 6, 7, 8, 8, 9, 9, 10, 10, 12]
+    width = [5, 6, 6, 8, 9, 8, 9, 10, 11, 12]
+    assert found[:, 0].tolist() == [time, height, width]
+
+
 def test_the_cache_remembers_where_a_row_goes_on_and_restores_it() -> None:
     model, batch = example()
     cache = model.new_cache()
@@ -88,6 +99,18 @@ def test_what_stands_at_padding_is_no_position() -> None:
     assert cache.next_position is not None and cache.next_position.tolist() == [13]
 
 
+def test_a_place_that_is_padding_asks_for_no_picture() -> None:
+    """A batch whose padding token happens to be the placeholder."""
+    model, batch = example()
+    mask = torch.ones(1, 17, dtype=torch.long)
+    mask[0, :3] = 0
+    padded = torch.cat((torch.full((1, 3), IMAGE), batch["input_ids"]), dim=1)
+    where, embeds = model.place(padded, mask, **pictures(batch))
+    alone, of_alone = model.place(batch["input_ids"], **pictures(batch))
+    assert torch.equal(where[..., 3:], alone) and torch.equal(embeds[:, 3:], of_alone)
+    model.refuse_empty_places(padded[:, :6], mask[:, :6])
+
+
 # ---------------------------------------------------------------------- what is refused
 
 
@@ -108,8 +131,8 @@ def test_pictures_that_do_not_fit_are_refused() -> None:
             {"pixel_values": pixels[:8], "image_grid_thw": grid[:1]},
             "5 image placeholders, but the images passed make 2",
         ),
-        ({"pixel_values_videos": pixels, "video_grid_thw": grid}, "5 image placeholders, but the images passed make 0"),
-        ({}, "5 image placeholders, but the images passed make 0"),
+        ({"pixel_values_videos": pixels, "video_grid_thw": grid}, "5 image placeholders, but no image is passed"),
+        ({}, "5 image placeholders, but no image is passed"),
         ({"pixel_values": pixels, "image_grid_thw": grid.flip(0)}, "does not fit"),
         ({"pixel_values": pixels, "image_grid_thw": grid, "input_ids": swapped}, "does not fit"),
     ]
