@@ -21,6 +21,6 @@ def example(qwen: Qwen) -> str:
     """
     if len(qwen.tokenizer) == len(VOCABULARY):
         return RECALL
-    if len(qwen.tokenizer) == SIZE:
+    if len(qwen.tokenizer) <= SIZE:
         return qwen.chat_prompt(NANO)
     return ENGLISH

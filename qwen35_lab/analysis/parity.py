@@ -163,7 +163,7 @@ def _transformers_model(qwen: Qwen) -> Any:
 
     dtype = qwen.model.embed_tokens.weight.dtype
     # its grouped product of experts takes no float64, and only widths that are multiples of 16 bytes
-    experts = {"experts_implementation": "eager"} if qwen.config.text.is_moe else {}
+    experts: dict[str, Any] = {"experts_implementation": "eager"} if qwen.config.text.is_moe else {}
     if qwen.folder is not None:
         model = AutoModelForCausalLM.from_pretrained(qwen.folder, dtype=dtype, **experts)
         return model.eval().to(qwen.device)
