@@ -33,10 +33,11 @@ def main() -> None:
         if errors := lab.errors():
             sys.exit(f"The notebook fails: {errors}")
         lab.page.add_style_tag(content=".q35-elevator { padding: 12px }")
-        lab.page.get_by_role("slider", name="layer").press("Home")
+        elevator = lab.page.locator(".q35-elevator").first
+        elevator.get_by_role("slider", name="layer").press("Home")
         lab.page.keyboard.press("ArrowUp")  # layer 0, in which the answer appears
         lab.page.keyboard.press("Tab")  # the picture shows no focus frame
-        lab.page.locator(".q35-elevator").screenshot(path=ROOT / "docs" / "img" / "elevator.png")
+        elevator.screenshot(path=ROOT / "docs" / "img" / "elevator.png")
         browser.close()
 
 

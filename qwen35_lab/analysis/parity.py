@@ -162,11 +162,13 @@ def _transformers_model(qwen: Qwen) -> Any:
     model: Any
 
     dtype = qwen.model.embed_tokens.weight.dtype
+    # its grouped product of experts takes no float64, and only widths that are multiples of 16 bytes
+    experts: dict[str, Any] = {"experts_implementation": "eager"} if qwen.config.text.is_moe else {}
     if qwen.folder is not None:
-        model = AutoModelForCausalLM.from_pretrained(qwen.folder, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(qwen.folder, dtype=dtype, **experts)
         return model.eval().to(qwen.device)
     kind = Qwen3_5MoeTextConfig if qwen.config.text.is_moe else Qwen3_5TextConfig
-    config = kind(**text_only(qwen.config, str(dtype).removeprefix("torch.")))
+    config = kind(**text_only(qwen.config, str(dtype).removeprefix("torch.")), **experts)
     model = AutoModelForCausalLM.from_config(config, dtype=dtype).eval().to(qwen.device)
     names = name_map(qwen.config.text)
     # not the vision tower's, and not the MTP head's, which transformers does not have

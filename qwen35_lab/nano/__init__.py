@@ -9,6 +9,7 @@ Everything follows from seeds; nothing is downloaded.
 """
 
 from . import world
+from .cuts import switched_off
 from .pack import Batch, batch, pack
 from .patches import Patching, as_floats
 from .render import Document, Weights, render, render_prompt
@@ -17,5 +18,5 @@ from .tokenizer import SPECIAL, template, train_tokenizer
 
 __all__ = [
     "SPECIAL", "Batch", "Document", "Patching", "Piece", "Weights", "as_floats", "batch", "pack", "pieces", "render",
-    "render_prompt", "template", "train_tokenizer", "world",
+    "render_prompt", "switched_off", "template", "train_tokenizer", "world",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from .figure import Figure
 from .influence import attention_pair, chunk_deck, influence_deck
 from .lens import logit_lens_map
 from .live import edit_deck
-from .maps import heat_map, recall_grid, token_strip
+from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
 from .replay import memory_replay, write_replay
 from .routing import expert_deck, expert_heat_map, expert_load
@@ -28,7 +28,7 @@ __all__ = [
     "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "Source", "Stepper", "attention_pair", "badge",
     "chunk_deck", "claim", "claims", "cost_curves", "crossings", "dial_curve", "edit_deck", "elevator",
     "expert_deck", "expert_heat_map", "expert_load", "half_lives", "heat_map", "influence_deck",
-    "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "reading_maps", "recall_grid",
+    "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture", "reading_maps", "recall_grid",
     "residual_norms", "show_source", "state_cinema", "step", "token_strip", "training_curves", "write_erase_decay",
     "write_replay",
 ]  # fmt: skip

@@ -121,7 +121,11 @@ def reading_maps(
     )
     limit = float(influence.abs().max()) or 1.0
     names = numbered(trace.tokens)
-    bar = {"orientation": "h", "thickness": 10, "len": 0.46, "y": -0.34, "yanchor": "top", "nticks": 5, "tickangle": 0}
+    named = len(names) <= LABELS
+    height = max(264, 14 * len(names) if named else 0)  # of the maps; below them, upright, the names and the title
+    room = 44 + (6.5 * max(len(visible(token)) for token in trace.tokens) if named else 0)
+    bar = {"orientation": "h", "thickness": 10, "len": 0.46, "y": -room / height, "yanchor": "top", "nticks": 5}
+    bar |= {"tickangle": 0}
     panels = ((influence, theme.DIVERGING, -limit, limit, 0.24), (weights, theme.SEQUENTIAL, 0, 1, 0.76))
     for column, (matrix, scale, low, high, middle) in enumerate(panels, 1):
         figure.add_heatmap(
@@ -130,13 +134,13 @@ def reading_maps(
             hovertemplate="%{y} reads %{x}: %{z:.3f}<extra></extra>",
         )  # fmt: skip
     axis: dict[str, Any] = {"showgrid": False}
-    if len(names) <= LABELS:
+    if named:
         axis |= {"tickvals": names, "ticktext": [visible(token) for token in trace.tokens]}
     figure.update_xaxes(title="read from (token)", tickangle=-90, **axis)
     figure.update_yaxes(autorange="reversed", **axis)
     figure.update_yaxes(title="reading (token)", col=1)
     figure.update_annotations(font_size=12)
-    figure.update_layout(height=440, margin_t=50)
+    figure.update_layout(height=round(height + room + 100), margin_t=50)
     return figure
 
 

@@ -113,6 +113,32 @@ def token_strip(
     return figure
 
 
+def picture(pixels: Any, *, provenance: object, caption: str = "", alt: str = "") -> Figure:
+    """A picture as a model is given it, large enough to be looked at.
+
+    Args:
+        pixels: uint8 [height, width, 3].
+        caption, alt: in place of its size and its mean colour.
+    Raises:
+        InputError: it is no such picture.
+    """
+    pixels = torch.as_tensor(pixels)
+    if pixels.ndim != 3 or pixels.shape[-1] != 3 or pixels.dtype != torch.uint8 or not pixels.numel():
+        raise InputError(f"This is {pixels.dtype} {list(pixels.shape)}; pass a picture, uint8 [height, width, 3].")
+    height, width, _ = pixels.shape
+    red, green, blue = pixels.float().mean((0, 1)).round().int().tolist()
+    figure = Figure(
+        caption=caption or f"{width} × {height} pixels. Point at one to read its red, green and blue, 0 to 255.",
+        alt=alt or f"A picture of {width} × {height} pixels; its mean colour is rgb({red}, {green}, {blue}).",
+        provenance=provenance,
+    )
+    figure.add_image(z=pixels.numpy())
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.update_layout(height=260, margin={"t": 10, "b": 10})
+    return figure
+
+
 def recall_grid(
     accuracy: Tensor, rows: Sequence[Any], columns: Sequence[Any], *, provenance: object, axes: tuple[str, str],
     chance: float | None = None,

@@ -30,6 +30,13 @@ def test_a_saved_folder_is_loaded_by_transformers_itself(raw, tmp_path):
     assert ledger.holds, ledger
 
 
+def test_experts_are_compared_in_float64_too(tmp_path):
+    """Which the product that transformers takes by default refuses."""
+    qwen = lab.load(small(MOE).save(tmp_path / "model"), dtype="float64")
+    ledger = lab.parity_ledger(qwen, IDS)
+    assert ledger.holds and ledger.worst("one full pass") < 1e-12, ledger
+
+
 def test_the_language_model_of_a_model_with_eyes_agrees(tmp_path):
     qwen = seeing()
     ids = qwen.encode("some text alone")

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import nbformat
 import nbnorm
 import papermill
 import pytest
+from variants import AS_IT_IS, Parameters, variants, write
 
 from qwen35_lab.views import theme
 
@@ -112,13 +112,13 @@ def offline() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
 
 
-def run(path: Path, folder: Path, patience: int = 240) -> nbformat.NotebookNode:
+def run(path: Path, folder: Path, parameters: Parameters = AS_IT_IS, patience: int = 240) -> nbformat.NotebookNode:
     """Execute a copy of the notebook with nbmake, offline; returns it with outputs and widget state.
 
     A kernel and its client can lose sight of each other, and then wait for ever (once in some hundred runs): so after
     `patience` seconds it begins anew, once.
     """
-    copy = shutil.copy(path, folder)
+    copy = write(path, parameters, folder)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbmake", "--overwrite", copy]
     options: dict = {"cwd": folder, "env": offline(), "capture_output": True, "text": True}
     try:
@@ -201,13 +201,14 @@ def output_bytes(notebook: nbformat.NotebookNode) -> int:
 @pytest.fixture(
     scope="session",
     params=[
-        pytest.param(path, id=path.stem, marks=[pytest.mark.slow, pytest.mark.xdist_group(path.stem)])
-        for path in NOTEBOOKS
+        pytest.param((path, parameters), id=name, marks=[pytest.mark.slow, pytest.mark.xdist_group(name)])
+        for name, path, parameters in variants(NOTEBOOKS)
     ],
 )
 def executed(request, tmp_path_factory):
     """A notebook that has run from top to bottom, once for all these tests."""
-    return run(request.param, tmp_path_factory.mktemp(request.param.stem))
+    path, parameters = request.param
+    return run(path, tmp_path_factory.mktemp(path.stem), parameters)
 
 
 @pytest.mark.timeout(600)

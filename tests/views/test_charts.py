@@ -82,6 +82,12 @@ def test_the_maps_choose_the_head_that_reads_most(trace):
     torch.testing.assert_close(torch.tensor(figure.data[0].z), lab.analysis.influence_map(trace, layer)[head])
 
 
+def test_the_maps_grow_with_the_tokens_whose_names_they_show(trace):
+    heights = [reading_maps(small().trace(IDS[:1] * n, RECORD)).layout.height for n in (11, 18, 40)]
+    assert heights[0] == heights[1] < heights[2]
+    assert heights[2] - heights[1] >= 14 * (40 - 19)
+
+
 def test_equal_tokens_keep_their_own_rows():
     trace = small().trace([5] * 6, RECORD)
     assert len(set(reading_maps(trace).data[0].x)) == 6

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import qwen35_lab as lab
-from qwen35_lab.views import heat_map, logit_lens_map, recall_grid, theme, token_strip
+from qwen35_lab.views import heat_map, logit_lens_map, picture, recall_grid, theme, token_strip
 from qwen35_lab.views.maps import MARKED, WRITTEN, in_cells
 from qwen35_lab.views.words import listed, minus, short, signed
 
@@ -127,3 +127,19 @@ def test_signed_numbers_have_a_real_minus_and_no_negative_zero(value, text):
 
 def test_lists_are_read_aloud():
     assert [listed(x) for x in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+
+
+def test_a_picture_is_shown_as_it_is_and_said_in_words():
+    pixels = torch.zeros(2, 3, 3, dtype=torch.uint8)
+    pixels[:, :, 0] = 60
+    pixels[0, 0] = torch.tensor([0, 120, 255])
+    figure = picture(pixels.numpy(), provenance=FROM)
+    assert torch.equal(torch.as_tensor(figure.data[0].z), pixels)
+    assert "3 × 2 pixels" in figure.caption() and figure.provenance() == FROM
+    assert figure.alt() == "A picture of 3 × 2 pixels; its mean colour is rgb(50, 20, 42)."
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(2, 3, 3), torch.zeros(2, 3, dtype=torch.uint8)])
+def test_what_is_no_picture_is_refused(wrong):
+    with pytest.raises(lab.InputError, match="uint8"):
+        picture(wrong, provenance=FROM)
