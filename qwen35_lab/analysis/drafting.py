@@ -1,0 +1,193 @@
+"""Speculative decoding, watched: the drafts of every pass, what became of them, and whether it was worth the time.
+
+For a draft that is accepted with probability p whatever came before it, a step with k drafts writes
+
+    1 + p + p² + … + p^k = (1 − p^(k+1)) / (1 − p)      tokens
+
+since the n-th draft counts only if all before it did (Leviathan et al. 2023, arXiv 2211.17192, eq. 1).
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..generate import decode
+from ..model import TextModel
+from ..qwen import Prompt, Qwen
+from ..speculative import Draft, Drafts, decode_speculatively
+from .recorded import counted
+from .taking_back import WAYS, read_and_keep, state_gap
+
+
+@dataclass(frozen=True)
+class Tape:
+    """One text, written with one number of drafts: what happened in every pass of the model after the prompt's."""
+
+    count: int  # drafts at a time; 0 is plain decoding
+    first: int  # the token that the pass over the prompt gave
+    steps: tuple[Draft, ...]
+    states: Tensor  # [pass, way of `WAYS`]: how wrong the DeltaNet states would be after it, a share of the largest
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """All that was written."""
+        return (self.first, *(token for step in self.steps for token in step.tokens))
+
+    @property
+    def per_forward(self) -> float:
+        """New tokens for every pass; nan if there was none."""
+        return (len(self.tokens) - 1) / len(self.steps) if self.steps else float("nan")
+
+
+@dataclass(frozen=True)
+class Tapes:
+    """The same prompt with several numbers of drafts. `names` has what each token id that occurs reads like."""
+
+    prompt: tuple[int, ...]
+    tapes: tuple[Tape, ...]
+    names: dict[int, str]
+    provenance: str
+
+    def __getitem__(self, count: int) -> Tape:
+        return next(tape for tape in self.tapes if tape.count == count)
+
+
+@torch.inference_mode()
+def record_tapes(
+    qwen: Qwen, prompt: Prompt, max_new_tokens: int, counts: Sequence[int] = (0, 1, 2, 3, 4, 6)
+) -> Tapes:  # fmt: skip
+    """Write the same greedy text with each number of drafts, and keep every step.
+
+    Raises:
+        InputError: no MTP head, more than one prompt, or what `decode` refuses.
+    """
+    ids = qwen.encode(prompt)
+    tapes = []
+    for count in counts:
+        written, steps = _steps(qwen, ids, max_new_tokens, count)
+        tapes.append(Tape(count, written[0], steps, _states(qwen.model, ids, written[0], steps)))
+    shown = {*ids[0].tolist(), *(t for tape in tapes for t in tape.tokens)}
+    shown |= {t for tape in tapes for step in tape.steps for t in step.drafted}
+    names = {token: qwen.token_text(token) for token in sorted(shown)}
+    return Tapes(tuple(ids[0].tolist()), tuple(tapes), names, str(qwen.provenance))
+
+
+def _steps(qwen: Qwen, ids: Tensor, new: int, count: int) -> tuple[list[int], tuple[Draft, ...]]:
+    """The greedy text and its steps; without drafts, a step is one token."""
+    if counted(count, "the number of drafts"):
+        drafts = Drafts(count)
+        how = {"max_new_tokens": new, "stop_ids": qwen.stop_ids, "speculative": drafts}
+        return [int(t) for t in decode_speculatively(qwen.model, ids, **how)], tuple(drafts.steps)  # type: ignore[arg-type]
+    written = [int(t) for t in decode(qwen.model, ids, max_new_tokens=new, stop_ids=qwen.stop_ids)]
+    first = ids.shape[1] + 1
+    return written, tuple(Draft(first + n, (), 0, (token,)) for n, token in enumerate(written[1:]))
+
+
+def _states(model: TextModel, ids: Tensor, first: int, steps: Iterable[Draft]) -> Tensor:
+    """How wrong each way of taking the refused drafts back would leave the states, [pass, way].
+
+    Against a cache that has read what is kept token by token, and never a draft that was refused.
+    """
+    right = model.new_cache()
+    model(ids, cache=right)
+    last, rows = first, []
+    for step in steps:
+        read, kept = ids.new_tensor([[last, *step.drafted]]), 1 + step.accepted
+        before, after = right.snapshot(), []
+        for way in WAYS:
+            read_and_keep(model, right, read, kept, way)
+            after.append(right.snapshot())
+            right.restore(before)
+        for token in read[:, :kept].split(1, dim=1):
+            model(token, cache=right)
+        here, errors = right.snapshot(), []
+        for moment in after:
+            trial = model.new_cache()
+            trial.restore(moment)
+            errors.append(state_gap(trial, right))
+        right.restore(here)
+        rows.append(errors)
+        last = step.tokens[-1]
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, len(WAYS))
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """By place in the draft: how many drafts were up for a decision there, and how many were accepted.
+
+    A draft is up for a decision if all before it in its step were accepted.
+    """
+
+    offered: tuple[int, ...]
+    accepted: tuple[int, ...]
+
+    @property
+    def shares(self) -> list[float]:
+        """Accepted of offered; nan where none was offered."""
+        return [a / n if n else float("nan") for a, n in zip(self.accepted, self.offered, strict=True)]
+
+    @property
+    def overall(self) -> float:
+        """All places together: the p of the formula above."""
+        return sum(self.accepted) / sum(self.offered) if sum(self.offered) else float("nan")
+
+
+def acceptance(steps: Iterable[Draft]) -> Acceptance:
+    """Count what became of drafts, place by place."""
+    steps = list(steps)
+    depth = max((len(step.drafted) for step in steps), default=0)
+    offered = [sum(step.accepted >= n and len(step.drafted) > n for step in steps) for n in range(depth)]
+    accepted = [sum(step.accepted > n for step in steps) for n in range(depth)]
+    return Acceptance(tuple(offered), tuple(accepted))
+
+
+@dataclass(frozen=True)
+class DraftSpeed:
+    """Tokens per pass and seconds per token, for several texts and numbers of drafts."""
+
+    counts: tuple[int, ...]
+    per_forward: Tensor  # [text, count]
+    seconds: Tensor  # [text, count], per new token, the quickest of all repeats
+    steps: tuple[tuple[Draft, ...], ...]  # of all texts together, for each count
+    same: bool  # whether every text came out as without drafts
+    provenance: str
+
+    @property
+    def speedup(self) -> Tensor:
+        """Seconds without drafts over seconds with them, all texts together, [count]."""
+        total = self.seconds.sum(0)
+        return total[self.counts.index(0)] / total
+
+
+@torch.inference_mode()
+def draft_speed(
+    qwen: Qwen, prompts: Sequence[Prompt], max_new_tokens: int, counts: Sequence[int] = (0, 1, 2, 3, 4, 6),
+    repeats: int = 3,
+) -> DraftSpeed:  # fmt: skip
+    """Write greedy texts with each number of drafts, 0 among them, and look at the clock.
+
+    The numbers of drafts take turns, so that a machine that is busy for a while disturbs all of them alike.
+    """
+    counts = tuple(dict.fromkeys((0, *counts)))
+    passes, seconds, same = [], [], True
+    steps: dict[int, list[Draft]] = {count: [] for count in counts}
+    for prompt in prompts:
+        ids = qwen.encode(prompt)
+        best, rates, plain = [float("inf")] * len(counts), [1.0] * len(counts), None
+        for repeat in range(repeats):
+            for n, count in enumerate(counts):
+                began = time.perf_counter()
+                written, taken = _steps(qwen, ids, max_new_tokens, count)
+                best[n] = min(best[n], (time.perf_counter() - began) / len(written))
+                plain = plain or written
+                same &= written == plain
+                if not repeat:
+                    steps[count] += taken
+                    rates[n] = (len(written) - 1) / len(taken) if taken else 1.0
+        passes.append(rates)
+        seconds.append(best)
+    found = tuple(tuple(steps[count]) for count in counts)
+    return DraftSpeed(counts, torch.tensor(passes), torch.tensor(seconds), found, same, str(qwen.provenance))
