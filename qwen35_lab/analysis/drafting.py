@@ -146,14 +146,31 @@ def acceptance(steps: Iterable[Draft]) -> Acceptance:
 
 @dataclass(frozen=True)
 class DraftSpeed:
-    """Tokens per pass and seconds per token, for several texts and numbers of drafts."""
+    """Several texts, each written with several numbers of drafts: passes and seconds."""
 
     counts: tuple[int, ...]
-    per_forward: Tensor  # [text, count]
-    seconds: Tensor  # [text, count], per new token, the quickest of all repeats
+    tokens: Tensor  # [text] that were written
+    passes: Tensor  # [text, count] of the model, the one over the prompt included
+    seconds: Tensor  # [text, count], the quickest of all repeats
     steps: tuple[tuple[Draft, ...], ...]  # of all texts together, for each count
     same: bool  # whether every text came out as without drafts
     provenance: str
+
+    @property
+    def per_forward(self) -> Tensor:
+        """New tokens for every pass after the one over the prompt, [text, count]; nan where there was none."""
+        return (self.tokens[:, None] - 1) / (self.passes - 1)
+
+    @property
+    def per_token(self) -> Tensor:
+        """Seconds for every new token, [text, count]."""
+        return self.seconds / self.tokens[:, None]
+
+    @property
+    def together(self) -> tuple[Tensor, Tensor]:
+        """`per_forward` and `per_token` of all texts together, [count] each."""
+        tokens = self.tokens.sum()
+        return (tokens - len(self.tokens)) / (self.passes - 1).sum(0), self.seconds.sum(0) / tokens
 
     @property
     def speedup(self) -> Tensor:
@@ -170,24 +187,27 @@ def draft_speed(
     """Write greedy texts with each number of drafts, 0 among them, and look at the clock.
 
     The numbers of drafts take turns, so that a machine that is busy for a while disturbs all of them alike.
+
+    Raises:
+        InputError: no MTP head, more than one text in a prompt, or what `decode` refuses.
     """
-    counts = tuple(dict.fromkeys((0, *counts)))
-    passes, seconds, same = [], [], True
-    steps: dict[int, list[Draft]] = {count: [] for count in counts}
+    counts, same = tuple(dict.fromkeys((0, *counts))), True
+    tokens, passes, seconds = [], [], []
+    steps: dict[int, tuple[Draft, ...]] = dict.fromkeys(counts, ())
     for prompt in prompts:
-        ids = qwen.encode(prompt)
-        best, rates, plain = [float("inf")] * len(counts), [1.0] * len(counts), None
-        for repeat in range(repeats):
-            for n, count in enumerate(counts):
-                began = time.perf_counter()
-                written, taken = _steps(qwen, ids, max_new_tokens, count)
-                best[n] = min(best[n], (time.perf_counter() - began) / len(written))
-                plain = plain or written
-                same &= written == plain
-                if not repeat:
-                    steps[count] += taken
-                    rates[n] = (len(written) - 1) / len(taken) if taken else 1.0
-        passes.append(rates)
-        seconds.append(best)
-    found = tuple(tuple(steps[count]) for count in counts)
-    return DraftSpeed(counts, torch.tensor(passes), torch.tensor(seconds), found, same, str(qwen.provenance))
+        runs = [[_timed(qwen, qwen.encode(prompt), max_new_tokens, count) for count in counts] for _ in range(repeats)]
+        plain = runs[0][0][1]
+        same &= all(written == plain for run in runs for _, written, _ in run)
+        steps = {count: steps[count] + taken for count, (*_, taken) in zip(counts, runs[0], strict=True)}
+        tokens.append(len(plain))
+        passes.append([1 + len(taken) for *_, taken in runs[0]])
+        seconds.append([min(run[n][0] for run in runs) for n in range(len(counts))])
+    found = tuple(steps[count] for count in counts)
+    written, taken, clock = (torch.tensor(part, dtype=torch.float64) for part in (tokens, passes, seconds))
+    return DraftSpeed(counts, written, taken, clock, found, same, str(qwen.provenance))
+
+
+def _timed(qwen: Qwen, ids: Tensor, new: int, count: int) -> tuple[float, list[int], tuple[Draft, ...]]:
+    began = time.perf_counter()
+    written, taken = _steps(qwen, ids, new, count)
+    return time.perf_counter() - began, written, taken

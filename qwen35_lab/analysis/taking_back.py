@@ -2,9 +2,10 @@
 
 * replay: go back to a snapshot and read what is kept once more
 * record: keep the state after every token, and take the right one
-* crop: cut keys and values to the kept length, and leave the states as they are: wrong for a hybrid, and silent
+* crop: cut keys, values and the convolution's inputs to the kept length, and leave the states as they are: what
+  `DynamicCache.crop` of transformers does once it records the past. Wrong for a hybrid, and silent
 
-The first two are in model/rollback.py; the third is what a cache of pure attention may do.
+The first two are in model/rollback.py; the third is enough where all layers are attention.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..model import Cache, TextModel
-from ..model.cache import AttentionMemory, DeltaNetMemory
-from ..model.rollback import crop, rewindable
+from ..model.cache import DeltaNetMemory
+from ..model.rollback import rewindable
 from ..qwen import Prompt, Qwen
 from .compare import gap
 
@@ -41,24 +42,22 @@ def read_and_keep(model: TextModel, cache: Cache, ids: Tensor, keep: int, way: s
     Raises:
         InputError: no such way.
     """
-    before = cache.snapshot()
-    if way == "record":
-        with rewindable(model, cache) as rewind:
-            model(ids, cache=cache)
-        rewind(keep)
-    elif way == "replay":
+    if way not in WAYS:
+        raise InputError(f"There is no way {way!r} of taking tokens back; choose from {', '.join(WAYS)}.")
+    if way == "replay":
+        before = cache.snapshot()
         model(ids, cache=cache)
         cache.restore(before)
         if keep:
             model(ids[:, :keep], cache=cache)
-    elif way == "crop":
+        return
+    with rewindable(model, cache) as rewind:
         model(ids, cache=cache)
-        cache.length = before.length + keep
-        for layer in cache.layers:
-            if isinstance(layer, AttentionMemory):
-                crop(layer, cache.length)
-    else:
-        raise InputError(f"There is no way {way!r} of taking tokens back; choose from {', '.join(WAYS)}.")
+    states = [layer.state if isinstance(layer, DeltaNetMemory) else None for layer in cache.layers]
+    rewind(keep)
+    for layer, state in zip(cache.layers, states, strict=True):
+        if way == "crop" and isinstance(layer, DeltaNetMemory):
+            layer.state = state
 
 
 def state_gap(ours: Cache, reference: Cache) -> float:
