@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from ..config import FULL, LINEAR, ModelConfig
-from ..errors import InputError
 from ..family import conv_state_bytes, kv_bytes_per_token, state_bytes
 from ..model import Cache
 from ..model.cache import DeltaNetMemory
@@ -51,14 +50,8 @@ def predicted_bytes(config: ModelConfig, tokens: int, dtype: str = "bfloat16") -
 
 @torch.inference_mode()
 def cache_growth(qwen: Qwen, prompt: Prompt) -> Growth:
-    """Read a text token by token and weigh the cache after each.
-
-    Raises:
-        InputError: more than one text.
-    """
+    """Read a text token by token and weigh the cache after each."""
     ids = qwen.encode(prompt)
-    if len(ids) != 1:
-        raise InputError(f"There are {len(ids)} prompts; pass one.")
     cache, dtype = qwen.model.new_cache(), str(qwen.model.embed_tokens.weight.dtype).removeprefix("torch.")
     measured, predicted = [], []
     for token in ids.split(1, dim=1):

@@ -30,8 +30,8 @@ def cache_growth(growth: Growth) -> Figure:
     first, last = ({kind: size(values[at]) for kind, values in of_kind.items()} for at in (0, -1))
     agree = bool((growth.measured == growth.predicted).all())
     figure = Figure(
-        caption=f"After 1 token {layers[LINEAR]} keep {first[LINEAR]}, after {len(x)} tokens {last[LINEAR]}; "
-        f"{layers[FULL]} {first[FULL]} and {last[FULL]}. The dashed line is what the config predicts: "
+        caption=f"For {layers[LINEAR]} it is {first[LINEAR]} after one token and {last[LINEAR]} after {len(x)}, for "
+        f"{layers[FULL]} {first[FULL]} and then {last[FULL]}. The dashed line is what the config predicts: "
         f"{'the same, to the byte' if agree else 'something else'}.",
         alt=f"Stacked areas over {len(x)} tokens. DeltaNet from {first[LINEAR]} to {last[LINEAR]}, attention from "
         f"{first[FULL]} to {last[FULL]}.",
@@ -146,7 +146,7 @@ def size(value: float) -> str:
 
 
 def _layers(kind: str, count: int) -> str:
-    return f"the {kind} layer" if count == 1 else f"{count} {kind} layers"
+    return f"the {kind} layer" if count == 1 else f"the {count} {kind} layers"
 
 
 def _k(tokens: int) -> str:

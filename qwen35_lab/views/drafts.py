@@ -13,6 +13,7 @@ from .curves import LOOKS
 from .figure import Figure
 from .words import short, visible
 
+CLEAR = 1.05  # times as fast; less than this is not told from noise
 ORDER = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 
 
@@ -54,11 +55,10 @@ def draft_speed_chart(found: DraftSpeed, expected: Callable[[float, int], float]
     passes, seconds = found.together
     ms = 1000 * seconds
     quickest, most = int(ms.argmin()), int(passes.argmax())
-    verdict = (
-        f"Quickest is {_drafts(found.counts[quickest])}, {found.speedup[quickest]:.2f} times as fast as without"
-        if found.counts[quickest]
-        else "On this machine no number of drafts is quicker than none"
-    )
+    best, verdict = float(found.speedup[quickest]), "On this machine no number of drafts is quicker than none"
+    if found.counts[quickest]:
+        verdict = f"Quickest is {_drafts(found.counts[quickest])}, {best:.2f} times as fast as without"
+        verdict += ", which may be the clock's noise" * (best < CLEAR)
     figure = Figure(
         make_subplots(cols=2, subplot_titles=("tokens a pass", "milliseconds a token"), horizontal_spacing=0.14),
         caption=f"{passes[most]:.2f} tokens a pass with {_drafts(found.counts[most])}, {len(found.tokens)} texts "
