@@ -42,7 +42,7 @@ function tape(p) {
     done.forEach((group, n) => group.classList.toggle("q35-latest", !finished && n === place));
     headline.textContent = told(run, place);
     flow.dataset.said = headline.textContent; // the passes that are saved are part of the picture
-    const text = p.runs[run].slice(0, place + 1).map(pass => [...pass.kept, ...pass.own].join("")).join("");
+    const text = p.runs[run].slice(0, place + 1).map(pass => [...pass.kept, ...pass.own].join(" ")).join(" ");
     flow.setAttribute("aria-label", `${headline.textContent}. ${text}`);
   }, point() {}, value: () => null };
 }
