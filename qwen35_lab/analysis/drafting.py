@@ -68,7 +68,9 @@ def record_tapes(
     tapes = []
     for count in counts:
         written, steps = _steps(qwen, ids, max_new_tokens, count)
-        tapes.append(Tape(count, written[0], steps, _states(qwen.model, ids, written[0], steps)))
+        nothing = torch.zeros(len(steps), len(WAYS), dtype=torch.float64)  # without drafts none is taken back
+        states = _states(qwen.model, ids, written[0], steps) if count else nothing
+        tapes.append(Tape(count, written[0], steps, states))
     shown = {*ids[0].tolist(), *(t for tape in tapes for t in tape.tokens)}
     shown |= {t for tape in tapes for step in tape.steps for t in step.drafted}
     names = {token: qwen.token_text(token) for token in sorted(shown)}
