@@ -156,6 +156,7 @@ class DraftSpeed:
     seconds: Tensor  # [text, count], the quickest of all repeats
     steps: tuple[tuple[Draft, ...], ...]  # of all texts together, for each count
     same: bool  # whether every text came out as without drafts
+    noise: float  # how many times as long the slowest repeats without drafts took as the quickest, all texts together
     provenance: str
 
     @property
@@ -194,7 +195,7 @@ def draft_speed(
         InputError: no MTP head, more than one text in a prompt, or what `decode` refuses.
     """
     counts, same = tuple(dict.fromkeys((0, *counts))), True
-    tokens, passes, seconds = [], [], []
+    tokens, passes, seconds, slowest = [], [], [], 0.0
     steps: dict[int, tuple[Draft, ...]] = dict.fromkeys(counts, ())
     for prompt in prompts:
         runs = [[_timed(qwen, qwen.encode(prompt), max_new_tokens, count) for count in counts] for _ in range(repeats)]
@@ -203,10 +204,12 @@ def draft_speed(
         steps = {count: steps[count] + taken for count, (*_, taken) in zip(counts, runs[0], strict=True)}
         tokens.append(len(plain))
         passes.append([1 + len(taken) for *_, taken in runs[0]])
+        slowest += max(run[0][0] for run in runs)
         seconds.append([min(run[n][0] for run in runs) for n in range(len(counts))])
     found = tuple(steps[count] for count in counts)
     written, taken, clock = (torch.tensor(part, dtype=torch.float64) for part in (tokens, passes, seconds))
-    return DraftSpeed(counts, written, taken, clock, found, same, str(qwen.provenance))
+    noise = slowest / float(clock[:, 0].sum())
+    return DraftSpeed(counts, written, taken, clock, found, same, noise, str(qwen.provenance))
 
 
 def _timed(qwen: Qwen, ids: Tensor, new: int, count: int) -> tuple[float, list[int], tuple[Draft, ...]]:

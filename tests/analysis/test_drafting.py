@@ -90,12 +90,12 @@ def test_speed_has_a_row_for_every_text(qwen):
         rates.append(drafts.per_forward)
     assert found.per_forward[:, 2].tolist() == pytest.approx(rates)
     assert all(len(steps) == int(n - 2) for steps, n in zip(found.steps, found.passes.sum(0), strict=True))
-    assert (found.seconds > 0).all()
+    assert (found.seconds > 0).all() and found.noise >= 1
 
 
 def test_speeds_are_of_all_texts_together():
     passes, seconds = torch.tensor([[10.0, 5.0], [3.0, 3.0]]), torch.tensor([[2.0, 1.0], [1.0, 1.0]])
-    found = DraftSpeed((0, 2), torch.tensor([10.0, 3.0]), passes, seconds, ((), ()), True, "TINY · x")
+    found = DraftSpeed((0, 2), torch.tensor([10.0, 3.0]), passes, seconds, ((), ()), True, 1.0, "TINY · x")
     assert found.per_forward.tolist() == [[1, 9 / 4], [1, 1]]
     per_pass, per_token = found.together
     assert per_pass.tolist() == pytest.approx([1, 11 / 6]) and per_token.tolist() == pytest.approx([3 / 13, 2 / 13])
