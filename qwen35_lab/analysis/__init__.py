@@ -2,7 +2,9 @@
 
 from . import replay, routing
 from .attention import attention_map
+from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
 from .compare import Differences, diff, gap
+from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
 from .influence import (
     InfluenceParts,
@@ -13,18 +15,21 @@ from .influence import (
     within_chunk_mask,
 )
 from .lens import Lens, logit_lens
-from .parity import ParityLedger, parity_ledger
+from .parity import ParityLedger, parity_ledger, quiet_transformers, transformers_model
 from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
 from .residual import Contributions, contributions, layer_kinds, residual_stream
 from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
 from .state import Ledger, Recalled, StateGeometry, half_life, ledger, recalled, retrieval, state_geometry
+from .taking_back import TakenBack, read_and_keep, state_gap, take_back
 from .walk import divergence
 
 __all__ = [
-    "Contributions", "Differences", "Effect", "InfluenceParts", "Ledger", "Lens", "NeedleMap", "ParityLedger",
-    "RecallMap", "Recalled", "Routing", "StateGeometry", "Ties", "assemble", "attention_map", "coactivation",
-    "contributions", "diff", "divergence", "edit_effect", "effect", "gap", "half_life", "influence_map",
-    "influence_parts", "jensen_shannon", "layer_kinds", "ledger", "logit_lens", "needle_map", "parity_ledger",
-    "recall_map", "recalled", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_geometry",
-    "strongest_reader", "ties", "within_chunk_mask",
+    "Acceptance", "Contributions", "Differences", "DraftSpeed", "Effect", "Growth", "InfluenceParts", "Ledger", "Lens",
+    "NeedleMap", "ParityLedger", "RecallMap", "Recalled", "Routing", "StateGeometry", "TakenBack", "Tapes", "Ties",
+    "acceptance", "assemble", "attention_map", "cache_growth", "coactivation", "contributions", "diff", "divergence",
+    "draft_speed", "edit_effect", "effect", "gap", "half_life", "influence_map", "influence_parts", "jensen_shannon",
+    "layer_bytes", "layer_kinds", "ledger", "logit_lens", "needle_map", "parity_ledger", "predicted_bytes",
+    "quiet_transformers", "read_and_keep", "recall_map", "recalled", "record_tapes", "replay", "residual_stream",
+    "retrieval", "routing", "routing_of", "state_gap", "state_geometry", "strongest_reader", "take_back", "ties",
+    "transformers_model", "within_chunk_mask",
 ]  # fmt: skip

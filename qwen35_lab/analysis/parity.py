@@ -106,7 +106,7 @@ def parity_ledger(qwen: Qwen, prompt: Prompt, padding: int = 3) -> ParityLedger:
     with quiet_transformers():
         import transformers
 
-        theirs, their_logits = _theirs(_transformers_model(qwen), ids)
+        theirs, their_logits = _theirs(transformers_model(qwen), ids)
     kinds = ("DeltaNet" if kind == LINEAR else "attention" for kind in qwen.config.text.layer_types)
     names = ["embedding", *(f"residual stream after layer {n} ({kind})" for n, kind in enumerate(kinds))]
     pairs = [
@@ -155,7 +155,7 @@ def _padded(model: TextModel, ids: Tensor, padding: int) -> Tensor:
     return model(filled, attention_mask=mask).logits[:, padding:]
 
 
-def _transformers_model(qwen: Qwen) -> Any:
+def transformers_model(qwen: Qwen) -> Any:
     """transformers' class with the weights, dtype and device of `qwen`."""
     from transformers import AutoModelForCausalLM, Qwen3_5MoeTextConfig, Qwen3_5TextConfig
 

@@ -7,11 +7,13 @@ lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about somethin
 
 from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
+from .drafting import CHECKS as DRAFTING
 from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
+from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **SNAPSHOTS, **DRAFTING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

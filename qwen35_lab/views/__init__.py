@@ -6,11 +6,13 @@ plotly, anywidget and ipywidgets are imported here and nowhere else in the packa
 """
 
 from . import claims
+from .caches import cache_growth, cache_sizes, rollback_errors
 from .charts import layer_contributions, reading_maps, residual_norms
 from .cinema import state_cinema
 from .claims import Claim, claim
 from .curves import cost_curves, crossings, dial_curve, parity_chart, training_curves
 from .deck import Deck
+from .drafts import acceptance_chart, acceptance_law_chart, draft_speed_chart
 from .elevator_widget import LayerElevator, elevator
 from .figure import Figure
 from .influence import attention_pair, chunk_deck, influence_deck
@@ -22,13 +24,15 @@ from .replay import memory_replay, write_replay
 from .routing import expert_deck, expert_heat_map, expert_load
 from .source import Source, show_source
 from .stepper import Stepper, step
+from .tape import draft_tape
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "Source", "Stepper", "attention_pair", "badge",
-    "chunk_deck", "claim", "claims", "cost_curves", "crossings", "dial_curve", "edit_deck", "elevator",
-    "expert_deck", "expert_heat_map", "expert_load", "half_lives", "heat_map", "influence_deck",
-    "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture", "reading_maps", "recall_grid",
-    "residual_norms", "show_source", "state_cinema", "step", "token_strip", "training_curves", "write_erase_decay",
+    "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "Source", "Stepper", "acceptance_chart",
+    "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes", "chunk_deck", "claim", "claims",
+    "cost_curves", "crossings", "dial_curve", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "expert_deck",
+    "expert_heat_map", "expert_load", "half_lives", "heat_map", "influence_deck", "layer_contributions",
+    "logit_lens_map", "memory_replay", "parity_chart", "picture", "reading_maps", "recall_grid", "residual_norms",
+    "rollback_errors", "show_source", "state_cinema", "step", "token_strip", "training_curves", "write_erase_decay",
     "write_replay",
 ]  # fmt: skip

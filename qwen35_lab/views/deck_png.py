@@ -10,6 +10,7 @@ from . import theme
 from .frames import array, frame, span, ticks
 from .panels import At, Axis, Bars, Curves, Dial, Heat, Panel, Strip, one_line
 from .pen import FAINT, LINE, MARGIN, TEXT, TRACK, WIDTH, Pen, tint, wrap
+from .tape_png import draw_tape
 from .words import minus, short, visible
 
 GAP = 24
@@ -42,7 +43,7 @@ def is_wide(panel: Panel) -> bool:
     if isinstance(panel, Heat):
         rows, columns = array(panel.values).shape[-2:]
         return columns > 2.5 * rows and columns > 24
-    return isinstance(panel, Strip)
+    return panel.kind in ("strip", "tape")
 
 
 def _dial(pen: Pen, y: float, dial: Dial, place: int) -> float:
@@ -190,4 +191,6 @@ def _strip(pen: Pen, x: float, y: float, width: float, panel: Strip, at: At) -> 
     return y + 22
 
 
-DRAW = {"heat": _heat, "curves": _curves, "bars": _bars, "strip": _strip}
+DRAW: dict[str, Callable[..., float]] = {
+    "heat": _heat, "curves": _curves, "bars": _bars, "strip": _strip, "tape": draw_tape
+}  # fmt: skip

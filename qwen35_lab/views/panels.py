@@ -5,7 +5,7 @@ A panel's values have one axis for each dial it is drawn `over`, then its own; `
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -222,7 +222,19 @@ class Strip:
         return f"{len(self.tokens)} tokens, {self.title or 'the value'} at “{chosen}” is {value:.3g}{tail(self.unit)}."
 
 
-Panel = Heat | Curves | Bars | Strip
+class Panel(Protocol):
+    """What a deck can show: `Heat`, `Curves`, `Bars`, `Strip`, and whatever else has these (views/tape_panel.py)."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def over(self) -> Sequence[str]: ...
+    @property
+    def unit(self) -> str: ...
+    def describe(self, dials: Sequence[Dial]) -> dict[str, Any]: ...
+    def words(self, at: At) -> str: ...
 
 
 def common(panel: Panel, dials: Sequence[Dial]) -> dict[str, Any]:
