@@ -1,6 +1,6 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import replay, routing
+from . import pictures, replay, routing
 from .attention import attention_map
 from .compare import Differences, diff, gap
 from .effect import Effect, edit_effect, effect
@@ -13,7 +13,9 @@ from .influence import (
     within_chunk_mask,
 )
 from .lens import Lens, logit_lens
+from .naming import Naming, naming
 from .parity import ParityLedger, parity_ledger
+from .pictured import Theirs, by_transformers
 from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
 from .residual import Contributions, contributions, layer_kinds, residual_stream
 from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
@@ -21,10 +23,11 @@ from .state import Ledger, Recalled, StateGeometry, half_life, ledger, recalled,
 from .walk import divergence
 
 __all__ = [
-    "Contributions", "Differences", "Effect", "InfluenceParts", "Ledger", "Lens", "NeedleMap", "ParityLedger",
-    "RecallMap", "Recalled", "Routing", "StateGeometry", "Ties", "assemble", "attention_map", "coactivation",
-    "contributions", "diff", "divergence", "edit_effect", "effect", "gap", "half_life", "influence_map",
-    "influence_parts", "jensen_shannon", "layer_kinds", "ledger", "logit_lens", "needle_map", "parity_ledger",
-    "recall_map", "recalled", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_geometry",
-    "strongest_reader", "ties", "within_chunk_mask",
+    "Contributions", "Differences", "Effect", "InfluenceParts", "Ledger", "Lens", "Naming", "NeedleMap",
+    "ParityLedger", "RecallMap", "Recalled", "Routing", "StateGeometry", "Theirs", "Ties", "assemble",
+    "attention_map", "by_transformers", "coactivation", "contributions", "diff", "divergence", "edit_effect",
+    "effect", "gap", "half_life", "influence_map", "influence_parts", "jensen_shannon", "layer_kinds", "ledger",
+    "logit_lens", "naming", "needle_map", "parity_ledger", "pictures", "recall_map", "recalled", "replay",
+    "residual_stream", "retrieval", "routing", "routing_of", "state_geometry", "strongest_reader", "ties",
+    "within_chunk_mask",
 ]  # fmt: skip

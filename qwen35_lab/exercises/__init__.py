@@ -10,8 +10,9 @@ from .deltanet import CHECKS as DELTANET
 from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
 from .verdict import Verdict, run_check
+from .vision import CHECKS as VISION
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

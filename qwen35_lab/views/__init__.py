@@ -13,22 +13,26 @@ from .curves import cost_curves, crossings, dial_curve, parity_chart, training_c
 from .deck import Deck
 from .elevator_widget import LayerElevator, elevator
 from .figure import Figure
+from .film import film_deck
 from .influence import attention_pair, chunk_deck, influence_deck
 from .lens import logit_lens_map
 from .live import edit_deck
+from .looking import cover_deck, gaze_deck, picture_map, tower_deck
 from .maps import heat_map, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
+from .places import channel_chart, position_chart
 from .replay import memory_replay, write_replay
 from .routing import expert_deck, expert_heat_map, expert_load
+from .ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
 from .stepper import Stepper, step
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "Source", "Stepper", "attention_pair", "badge",
-    "chunk_deck", "claim", "claims", "cost_curves", "crossings", "dial_curve", "edit_deck", "elevator",
-    "expert_deck", "expert_heat_map", "expert_load", "half_lives", "heat_map", "influence_deck",
-    "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "reading_maps", "recall_grid",
-    "residual_norms", "show_source", "state_cinema", "step", "token_strip", "training_curves", "write_erase_decay",
-    "write_replay",
+    "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper", "attention_pair",
+    "badge", "channel_chart", "chunk_deck", "claim", "claims", "cost_curves", "cover_deck", "crossings", "dial_curve",
+    "edit_deck", "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives",
+    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart",
+    "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms", "show_source",
+    "state_cinema", "step", "token_strip", "tower_deck", "training_curves", "write_erase_decay", "write_replay",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a `Deck` is made of: dials, axes, and four kinds of panel. Numbers and names only, no widget here.
+"""What a `Deck` is made of: dials, axes, and five kinds of panel. Numbers and names only, no widget here.
 
 A panel's values have one axis for each dial it is drawn `over`, then its own; `frames` says how they are sent.
 """
@@ -166,13 +166,8 @@ class Bars:
                 )
         high = max(map(abs, span(list(values.values()))))
         series = [{"name": name, "values": value} for name, value in values.items()]
-        return {
-            **common(self, dials),
-            "labels": names(self.labels),
-            "signed": self.signed,
-            "high": high,
-            "series": series,
-        }
+        shown = {"labels": names(self.labels), "signed": self.signed, "high": high, "series": series}
+        return {**common(self, dials), **shown}
 
     def words(self, at: At) -> str:
         told = []
@@ -222,7 +217,48 @@ class Strip:
         return f"{len(self.tokens)} tokens, {self.title or 'the value'} at “{chosen}” is {value:.3g}{tail(self.unit)}."
 
 
-Panel = Heat | Curves | Bars | Strip
+@dataclass(frozen=True)
+class Picture:
+    """A picture in cells, and in each a square whose area is a value; a click on a cell moves `dial`.
+
+    Args:
+        pixels: uint8 [*seen, height, width, 3]; `seen` are the dials that choose the picture.
+        grid: rows and columns.
+        values: [*over, rows, columns], none negative.
+        first: the place of the dial that stands for the first cell; the others follow row by row.
+    """
+
+    title: str
+    pixels: Any
+    grid: tuple[int, int]
+    values: Any = None
+    over: Sequence[str] = ()
+    seen: Sequence[str] = ()
+    dial: str | None = None
+    first: int = 0
+    limit: float | None = None
+    unit: str = ""
+    kind = "picture"
+
+    def describe(self, dials: Sequence[Dial]) -> dict[str, Any]:
+        rows, columns = (Axis(name).describe(n, self.title) for name, n in zip(("row", "column"), self.grid))
+        found = {
+            **common(self, dials), "rows": rows, "columns": columns, "pixels": np.asarray(self.pixels, "uint8"),
+            "seen": [index_of(name, dials, self.title) for name in self.seen], "first": self.first,
+            "dial": None if self.dial is None else index_of(self.dial, dials, self.title), "values": None,
+        }  # fmt: skip
+        return found if self.values is None else found | pack(shaped(self, self.values, dials, 2), False, self.limit)
+
+    def words(self, at: At) -> str:
+        told = f"{self.title}: a picture of {self.grid[0]} × {self.grid[1]} cells"
+        if self.values is None:
+            return f"{told}."
+        now = frame(self.values, self.over, at)
+        row, column = divmod(int(np.nanargmax(now)), self.grid[1])
+        return f"{told}; most in row {row}, column {column}, {now[row, column]:.3g}{tail(self.unit)}."
+
+
+Panel = Heat | Curves | Bars | Strip | Picture
 
 
 def common(panel: Panel, dials: Sequence[Dial]) -> dict[str, Any]:
