@@ -23,7 +23,7 @@ from .memory import half_lives, write_erase_decay
 from .places import channel_chart, position_chart
 from .replay import memory_replay, write_replay
 from .routing import expert_deck, expert_heat_map, expert_load
-from .ruler import PictureRuler, picture_ruler
+from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
 from .stepper import Stepper, step
 from .theme import COLOURS, badge

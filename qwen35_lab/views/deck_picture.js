@@ -40,20 +40,27 @@ function picture(p, deck) {
     [pen.strokeStyle, pen.lineWidth] = ["rgba(160,160,160,0.55)", 1];
     for (let n = 1; n < columns.size; n++) pen.strokeRect(Math.round(n * w) + 0.5, 0, 0, size.height);
     for (let n = 1; n < rows.size; n++) pen.strokeRect(0, Math.round(n * h) + 0.5, size.width, 0);
-    [pen.strokeStyle, pen.lineWidth, pen.fillStyle] = ["white", 1, deck.colours.negative];
+    pen.fillStyle = deck.colours.negative; // half of it, so that the picture can be seen through it
     for (let n = 0; n < now.length; n++) {
       const value = amount(p, now, n), edge = 0.8 * Math.min(w, h) * Math.sqrt(clamp(value / p.high, 0, 1));
       if (!(edge > 1.5)) continue;
       const [x, y] = [(n % columns.size + 0.5) * w - edge / 2, (Math.floor(n / columns.size) + 0.5) * h - edge / 2];
+      pen.globalAlpha = 0.55;
       pen.fillRect(x, y, edge, edge);
-      pen.strokeRect(x, y, edge, edge);
+      pen.globalAlpha = 1;
+      for (const [colour, line] of [["white", 2.5], [deck.colours.negative, 1]]) {
+        [pen.strokeStyle, pen.lineWidth] = [colour, Math.min(line, edge / 3)];
+        pen.strokeRect(x, y, edge, edge);
+      }
     }
-    const frame = (n, colour, line) => {
+    const frame = (n, colour, line, side) => {
+      const [row, column] = [Math.floor(n / columns.size), n % columns.size].map(at => Math.floor(at / side) * side);
+      const [down, across] = [Math.min(side, rows.size - row), Math.min(side, columns.size - column)];
       [pen.strokeStyle, pen.lineWidth] = [colour, line];
-      pen.strokeRect((n % columns.size) * w + 1.5, Math.floor(n / columns.size) * h + 1.5, w - 3, h - 3);
+      pen.strokeRect(column * w + 1.5, row * h + 1.5, across * w - 3, down * h - 3);
     };
-    if (chosen >= 0) { frame(chosen, "black", 5); frame(chosen, "white", 2.5); }
-    if (hovered !== null) frame(hovered, "white", 1);
+    if (chosen >= 0) { frame(chosen, "black", 5, p.side); frame(chosen, "white", 2.5, p.side); }
+    if (hovered !== null) frame(hovered, "white", 1, p.side);
   }
   new ResizeObserver(([entry]) => { size = entry.contentRect; mark(); }).observe(plot);
 

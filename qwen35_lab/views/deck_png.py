@@ -208,10 +208,11 @@ def _picture(pen: Pen, x: float, y: float, width: float, panel: Picture, at: At)
             edge = 0.8 * side * min(1, float(value) / most) ** 0.5
             left, top = ((place[1 - n] + 0.5) * side - edge / 2 for n in (0, 1))
             if edge > 1:
-                pen.box(x + left, y + top, edge, edge, theme.COLOURS["negative"], outline=PAPER)
+                pen.veil(x + left, y + top, edge, edge, theme.COLOURS["negative"], 0.55)
     if panel.dial and (chosen := at[panel.dial] - panel.first) >= 0:
-        row, column = divmod(chosen, columns)
-        pen.box(x + column * side, y + row * h / rows, side, h / rows, outline=PAPER, line=2.5)
+        row, column = (n // panel.side * panel.side for n in divmod(chosen, columns))
+        across, down = min(panel.side, columns - column), min(panel.side, rows - row)
+        pen.box(x + column * side, y + row * h / rows, across * side, down * h / rows, outline=PAPER, line=2.5)
     return y + h + 8
 
 

@@ -226,6 +226,7 @@ class Picture:
         grid: rows and columns.
         values: [*over, rows, columns], none negative.
         first: the place of the dial that stands for the first cell; the others follow row by row.
+        side: cells along the square that is chosen with a cell.
     """
 
     title: str
@@ -236,6 +237,7 @@ class Picture:
     seen: Sequence[str] = ()
     dial: str | None = None
     first: int = 0
+    side: int = 1
     limit: float | None = None
     unit: str = ""
     kind = "picture"
@@ -244,7 +246,7 @@ class Picture:
         rows, columns = (Axis(name).describe(n, self.title) for name, n in zip(("row", "column"), self.grid))
         found = {
             **common(self, dials), "rows": rows, "columns": columns, "pixels": np.asarray(self.pixels, "uint8"),
-            "seen": [index_of(name, dials, self.title) for name in self.seen], "first": self.first,
+            "seen": [index_of(name, dials, self.title) for name in self.seen], "first": self.first, "side": self.side,
             "dial": None if self.dial is None else index_of(self.dial, dials, self.title), "values": None,
         }  # fmt: skip
         return found if self.values is None else found | pack(shaped(self, self.values, dials, 2), False, self.limit)

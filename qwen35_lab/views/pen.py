@@ -85,6 +85,13 @@ class Pen:
         self.coloured = True
         self.cells(x, y, w, h, pixels)
 
+    def veil(self, x: float, y: float, w: float, h: float, colour: str, alpha: float) -> None:
+        """A rectangle of colour that can be seen through, with a white edge."""
+        low = (round(x * SCALE), round(y * SCALE))
+        part = self.image.crop((*low, round((x + w) * SCALE), round((y + h) * SCALE)))
+        self.image.paste(Image.blend(part, Image.new("RGB", part.size, colour), alpha), low)
+        self.box(x, y, w, h, outline=PAPER, line=1.2)
+
     def glyph(self, x: float, y: float, size: float, kind: str) -> None:
         """L in a square, F in a hexagon, E in a circle."""
         half = size / 2

@@ -101,7 +101,7 @@ def channel_chart(head_dim: int, rope: RopeConfig, *, provenance: object, name: 
     figure = Figure(
         caption=f"{name + ': ' if name else ''}{len(turns)} pairs turn, of {head_dim // 2} in a head: "
         + listed([f"{counts[axis]} by {axis}" for axis in AXES])
-        + f". The fastest needs {short(float(turns[0]))} positions for a turn, the slowest {short(float(turns[-1]))}.",
+        + f". The fastest needs {short(float(turns[0]))} positions for a turn, the slowest {float(turns[-1]):,.0f}.",
         alt="Bars, pair by pair: "
         + ", ".join(f"{n} {axis} {short(float(t))}" for n, (axis, t) in enumerate(zip(axes, turns))),
         provenance=provenance,

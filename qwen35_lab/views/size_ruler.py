@@ -1,7 +1,7 @@
 """The picture ruler: drag the size of a picture or of a film and see patches, cells, tokens, price, and positions.
 
-The rules (inputs/image.py, inputs/video.py) are written once more in ruler_rules.js, so that a move asks no kernel and
-an exported page works; a test holds the two equal. A picture of the reader's own stays in the browser.
+The rules (inputs/image.py, inputs/video.py) are written once more in size_ruler_rules.js, so that a move asks no kernel
+and an exported page works; a test holds the two equal. A picture of the reader's own stays in the browser.
 """
 
 import json
@@ -18,7 +18,7 @@ from ..inputs.image import image_size
 from ..inputs.video import sample_frames, timestamps, video_size
 from ..model.rope import inverse_frequencies
 from .places import AXES, axis_of_pair
-from .ruler_png import draw
+from .size_ruler_png import draw
 from .widget import LabWidget, css, encode, esm
 from .words import short
 
@@ -33,8 +33,8 @@ class PictureRuler(LabWidget):
     """The widget. `payload` is all it knows, as JSON; the other traits say where it stands, and can be set."""
 
     TITLE = "Picture ruler"
-    _esm = esm("kit", "ruler_rules", "ruler")
-    _css = css("kit", "ruler")
+    _esm = esm("kit", "size_ruler_rules", "size_ruler")
+    _css = css("kit", "size_ruler")
     payload = traitlets.Unicode().tag(sync=True)
     start = traitlets.Unicode("{}").tag(sync=True)
     view = traitlets.Int(0).tag(sync=True)  # 0 a picture, 1 a film

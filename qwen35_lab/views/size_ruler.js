@@ -59,9 +59,9 @@ function table(rows) {
   return body;
 }
 
-// the longest edge grows with its cube root, so that small and large pictures both fit; the shape is kept
+// the longest edge grows with its fourth root, so that small and large pictures both fit; the shape is kept
 function shown(width, height) {
-  const longest = Math.max(width, height), scale = STAGE * Math.cbrt(longest / LARGEST) / longest;
+  const longest = Math.max(width, height), scale = STAGE * (longest / LARGEST) ** 0.25 / longest;
   return Math.min(scale, HIGH / height, STAGE / width);
 }
 
@@ -88,7 +88,7 @@ function clocks(pen, kind, where, ink, colours, width) {
 }
 
 function render({ model, el }) {
-  const d = decode(JSON.parse(model.get("payload"))), root = makeRoot("q35-ruler", "picture ruler", d.colours);
+  const d = decode(JSON.parse(model.get("payload"))), root = makeRoot("q35-size_ruler", "picture ruler", d.colours);
   const names = ["view", "picture", "kind", "price", "width", "height", "cell", "length", "rate"];
   const here = Object.fromEntries(names.map(name => [name, model.get(name)]));
   const state = inStep(model, here, to => go(to, false));
@@ -229,7 +229,7 @@ function render({ model, el }) {
       ["every frame is resized to", `${count(f.columns)} × ${count(f.rows)}`],
       ["tokens a moment", count(f.cells)],
       ["tokens", count(f.tokens), true],
-      ["tokens a second", (f.tokens / seconds).toPrecision(4), true],
+      ["tokens a second", number(f.tokens / seconds), true],
       ["an hour of such film", money(f.tokens / seconds, 3600)],
     ]));
     title.textContent = "Tokens a second, for films of every length";
@@ -276,7 +276,7 @@ function render({ model, el }) {
     const [x, y] = place(e), [width, height] = edges();
     stage.canvas.style.cursor = here.view ? "default" : dragging || Math.hypot(x - width, y - height) < 18 ? "nwse-resize" : "pointer";
     if (!dragging) return;
-    const longest = clamp(Math.max(x, y), 20, STAGE), whole = LARGEST * (longest / STAGE) ** 3;
+    const longest = clamp(Math.max(x, y), 20, STAGE), whole = LARGEST * (longest / STAGE) ** 4;
     const to = v => clamp(Math.round(Math.max(v, 1) / longest * whole / 32) * 32, SMALLEST, LARGEST);
     go({ width: to(x), height: to(y) });
   });
