@@ -94,12 +94,10 @@ def cover_each(qwen: Qwen, made: Mapping[str, Any], side: int = 1, how: str = "p
 
 
 def square(qwen: Qwen, made: Mapping[str, Any], row: int, column: int, side: int) -> list[int]:
-    """The numbers of the cells in the square that holds a cell, squares being laid from the top left on."""
+    """The numbers of the cells in the square that has a cell at its top left; edges of the picture cut it off."""
     rows, columns = cells_of(qwen, made)
-    top, left = row // side * side, column // side * side
-    return [
-        r * columns + c for r in range(top, min(top + side, rows)) for c in range(left, min(left + side, columns))
-    ]  # fmt: skip
+    down, across = range(row, min(row + side, rows)), range(column, min(column + side, columns))
+    return [r * columns + c for r in down for c in across]
 
 
 def cells_of(qwen: Qwen, made: Mapping[str, Any]) -> tuple[int, int]:

@@ -54,7 +54,7 @@ function picture(p, deck) {
       }
     }
     const frame = (n, colour, line, side) => {
-      const [row, column] = [Math.floor(n / columns.size), n % columns.size].map(at => Math.floor(at / side) * side);
+      const [row, column] = [Math.floor(n / columns.size), n % columns.size];
       const [down, across] = [Math.min(side, rows.size - row), Math.min(side, columns.size - column)];
       [pen.strokeStyle, pen.lineWidth] = [colour, line];
       pen.strokeRect(column * w + 1.5, row * h + 1.5, across * w - 3, down * h - 3);

@@ -210,7 +210,7 @@ def _picture(pen: Pen, x: float, y: float, width: float, panel: Picture, at: At)
             if edge > 1:
                 pen.veil(x + left, y + top, edge, edge, theme.COLOURS["negative"], 0.55)
     if panel.dial and (chosen := at[panel.dial] - panel.first) >= 0:
-        row, column = (n // panel.side * panel.side for n in divmod(chosen, columns))
+        row, column = divmod(chosen, columns)
         across, down = min(panel.side, columns - column), min(panel.side, rows - row)
         pen.box(x + column * side, y + row * h / rows, across * side, down * h / rows, outline=PAPER, line=2.5)
     return y + h + 8

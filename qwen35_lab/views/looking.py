@@ -164,7 +164,8 @@ def cover_deck(qwen: Qwen, made: Mapping[str, Any], start: int = 0) -> Deck:
         words = [visible(twin.token_text(int(n))) for n in shown]
         picture = pictures.as_picture(twin, painted).numpy()
         return [
-            Picture("Click to cover a square", picture, (rows, columns), dial="cell", first=1, side=side),
+            Picture("Click to cover a square from that cell on", picture, (rows, columns), dial="cell", first=1,
+                    side=side),
             Bars("Probability of the next token, %", words,
                  {"whole": (100 * before[shown]).round(decimals=2), "covered": (100 * after[shown]).round(decimals=2)},
                  signed=False),

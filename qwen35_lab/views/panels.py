@@ -226,7 +226,7 @@ class Picture:
         grid: rows and columns.
         values: [*over, rows, columns], none negative.
         first: the place of the dial that stands for the first cell; the others follow row by row.
-        side: cells along the square that is chosen with a cell.
+        side: cells along the square that is chosen with its top left one.
     """
 
     title: str

@@ -70,11 +70,11 @@ def test_covering_paints_these_cells_and_no_others(qwen, made):
     assert np.array_equal(pictures.as_picture(qwen, made).numpy(), PIXELS), "the inputs stay as they were"
 
 
-def test_squares_are_laid_from_the_top_left(qwen, made):
+def test_squares_begin_at_their_cell_and_end_with_the_picture(qwen, made):
     rows, columns = pictures.cells_of(qwen, made)
     assert (rows, columns) == (8, 12)
-    assert pictures.square(qwen, made, 3, 5, 2) == [28, 29, 40, 41]
-    assert pictures.square(qwen, made, 7, 11, 5) == [70, 71, 82, 83, 94, 95]  # cut off at the edges
+    assert pictures.square(qwen, made, 3, 5, 2) == [41, 42, 53, 54]
+    assert pictures.square(qwen, made, 5, 10, 5) == [70, 71, 82, 83, 94, 95]  # cut off at the edges
     assert pictures.square(qwen, made, 1, 2, 1) == [14]
 
 
