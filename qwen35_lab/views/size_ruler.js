@@ -218,7 +218,7 @@ function render({ model, el }) {
         const end = Math.min(most - 1, n + s.pair - 1), wide = (end - n) * (cellWide + 3) + size[0];
         [pen.strokeStyle, pen.lineWidth] = [d.colours.deltanet, 2];
         pen.strokeRect(x, y + tall + 18, wide, 0);
-        pen.fillText(`<${f.times[Math.floor(n / s.pair)].toFixed(1)} seconds>`, x + wide / 2, y + tall + 33);
+        pen.fillText(`<${stamp(f.times[Math.floor(n / s.pair)])} seconds>`, x + wide / 2, y + tall + 33);
       }
     }
     const shownOf = f.chosen.length > most ? `, the first ${most} of them shown` : "";
@@ -230,7 +230,7 @@ function render({ model, el }) {
       ["tokens a moment", count(f.cells)],
       ["tokens", count(f.tokens), true],
       ["tokens a second", number(f.tokens / seconds), true],
-      ["an hour of such film", money(f.tokens / seconds, 3600)],
+      ["an hour of such films", money(f.tokens / seconds, 3600)],
     ]));
     title.textContent = "Tokens a second, for films of every length";
     told.textContent = "Time stamps and two marks for every moment come on top. A film has one budget of pixels: what is long is seen less often, and smaller.";

@@ -108,7 +108,7 @@ class PictureRuler(LabWidget):
                 ("every frame is resized to", f"{width:,} × {height:,}", False),
                 ("tokens", f"{found['tokens']:,}", True),
                 ("tokens a second", short(found["tokens"] / seconds), True),
-                ("an hour of such film", f"${found['usd']:.3g}", False),
+                ("an hour of such films", f"${found['usd']:.3g}", False),
             ]
         return [
             ("comes with", f"{self.width:,} × {self.height:,} pixels", False),

@@ -55,6 +55,9 @@ function timestamps(chosen, fps, pair) {
   return found;
 }
 
+// a time as Python's format writes it: quarters are the only exact ties, and go to the even digit
+const stamp = time => (time * 4 % 2 === 1 ? roundEven(time * 10) / 10 : time).toFixed(1);
+
 // what a film of so many seconds becomes
 function filmOf(seconds, fps, rate, height, width, s) {
   const total = Math.round(seconds * fps), chosen = sampleFrames(total, fps, s, rate);

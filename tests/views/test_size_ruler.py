@@ -40,7 +40,7 @@ console.log(JSON.stringify(asked.map(([height, width, seconds, fps, rate]) => {
   const s = settings[0], f = settings[1], total = Math.round(seconds * fps);
   const chosen = sampleFrames(total, fps, f, rate);
   return { image: imageSize(height, width, s), chosen, film: videoSize(chosen.length, height, width, f),
-    times: timestamps(chosen, fps, f.pair), tokens: filmOf(seconds, fps, rate, height, width, f).tokens };
+    times: timestamps(chosen, fps, f.pair), stamps: timestamps(chosen, fps, f.pair).map(stamp), tokens: filmOf(seconds, fps, rate, height, width, f).tokens };
 })));
 """
 
@@ -67,7 +67,8 @@ def test_the_browsers_rules_are_the_packages(source):
         assert found["chosen"] == chosen
         assert found["image"] == list(image_size(height, width, kind.image))
         assert found["film"] == list(video_size(len(chosen), height, width, kind.film))
-        assert found["times"] == pytest.approx(timestamps(chosen, fps, 2))
+        assert found["times"] == (times := timestamps(chosen, fps, 2))
+        assert found["stamps"] == [f"{time:.1f}" for time in times]
         assert found["tokens"] == np.prod(found["film"]) // kind.film.factor**2 * len(found["times"])
 
 
