@@ -40,7 +40,8 @@ console.log(JSON.stringify(asked.map(([height, width, seconds, fps, rate]) => {
   const s = settings[0], f = settings[1], total = Math.round(seconds * fps);
   const chosen = sampleFrames(total, fps, f, rate);
   return { image: imageSize(height, width, s), chosen, film: videoSize(chosen.length, height, width, f),
-    times: timestamps(chosen, fps, f.pair), stamps: timestamps(chosen, fps, f.pair).map(stamp), tokens: filmOf(seconds, fps, rate, height, width, f).tokens };
+    times: timestamps(chosen, fps, f.pair), stamps: timestamps(chosen, fps, f.pair).map(stamp),
+    tokens: filmOf(seconds, fps, rate, height, width, f).tokens };
 })));
 """
 
