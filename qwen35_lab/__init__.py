@@ -10,7 +10,7 @@ An independent project, not an official one of the Qwen team.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import analysis
+from . import analysis, inputs
 from .analysis import diff, edit_effect, gap, logit_lens, parity_ledger
 from .capture import record
 from .config import ModelConfig, TextConfig, VisionConfig
@@ -36,9 +36,9 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer", "AnswerParser", "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError",
     "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "ToolCall",
-    "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim", "diff", "edit", "edit_effect",
-    "example", "exercises", "family", "from_config", "gap", "load", "load_config", "logit_lens", "nano",
-    "parity_ledger", "parse_answer", "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
+    "Trace", "TraceError", "VisionConfig", "analysis", "check", "claim", "diff", "edit", "edit_effect", "example",
+    "exercises", "family", "from_config", "gap", "inputs", "load", "load_config", "logit_lens", "nano", "parity_ledger",
+    "parse_answer", "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.

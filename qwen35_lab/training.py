@@ -14,7 +14,7 @@ equal to the bit on one machine with one number of threads, also if one was inte
 import io
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -229,7 +229,7 @@ def make_optimisers(model: nn.Module, recipe: Recipe) -> list[Optimizer]:
     return found
 
 
-def _groups(parameters: list[Tensor], seeing: set[int], rate: float, recipe: Recipe) -> list[dict[str, Any]]:
+def _groups(parameters: Sequence[Tensor], seeing: set[int], rate: float, recipe: Recipe) -> list[dict[str, Any]]:
     """All at one rate but those of a vision tower."""
     groups = [
         {"params": [p for p in parameters if id(p) not in seeing]},

@@ -1,6 +1,6 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import replay, routing
+from . import pictures, replay, routing
 from .attention import attention_map
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
 from .compare import Differences, diff, gap
@@ -15,7 +15,9 @@ from .influence import (
     within_chunk_mask,
 )
 from .lens import Lens, logit_lens
+from .naming import Naming, naming
 from .parity import ParityLedger, parity_ledger, quiet_transformers, transformers_model
+from .pictured import Theirs, by_transformers
 from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
 from .residual import Contributions, contributions, layer_kinds, residual_stream
 from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
@@ -25,11 +27,11 @@ from .walk import divergence
 
 __all__ = [
     "Acceptance", "Contributions", "Differences", "DraftSpeed", "Effect", "Growth", "InfluenceParts", "Ledger", "Lens",
-    "NeedleMap", "ParityLedger", "RecallMap", "Recalled", "Routing", "StateGeometry", "TakenBack", "Tapes", "Ties",
-    "acceptance", "assemble", "attention_map", "cache_growth", "coactivation", "contributions", "diff", "divergence",
-    "draft_speed", "edit_effect", "effect", "gap", "half_life", "influence_map", "influence_parts", "jensen_shannon",
-    "layer_bytes", "layer_kinds", "ledger", "logit_lens", "needle_map", "parity_ledger", "predicted_bytes",
-    "quiet_transformers", "read_and_keep", "recall_map", "recalled", "record_tapes", "replay", "residual_stream",
-    "retrieval", "routing", "routing_of", "state_gap", "state_geometry", "strongest_reader", "take_back", "ties",
-    "transformers_model", "within_chunk_mask",
+    "Naming", "NeedleMap", "ParityLedger", "RecallMap", "Recalled", "Routing", "StateGeometry", "TakenBack", "Tapes",
+    "Theirs", "Ties", "acceptance", "assemble", "attention_map", "by_transformers", "cache_growth", "coactivation",
+    "contributions", "diff", "divergence", "draft_speed", "edit_effect", "effect", "gap", "half_life", "influence_map",
+    "influence_parts", "jensen_shannon", "layer_bytes", "layer_kinds", "ledger", "logit_lens", "naming", "needle_map",
+    "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers", "read_and_keep", "recall_map", "recalled",
+    "record_tapes", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_gap", "state_geometry",
+    "strongest_reader", "take_back", "ties", "transformers_model", "within_chunk_mask",
 ]  # fmt: skip

@@ -12,8 +12,9 @@ from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
+from .vision import CHECKS as VISION
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **SNAPSHOTS, **DRAFTING}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

@@ -3,10 +3,11 @@
 from .answer import Answer, AnswerParser, Piece, parse_answer
 from .calls import ToolCall
 from .chat import Conversation, as_schemas, write_chat
+from .image import ImageSettings, image_size
 from .processor import Processor
 from .video import VideoSettings
 
 __all__ = [
-    "Answer", "AnswerParser", "Conversation", "Piece", "Processor", "ToolCall", "VideoSettings", "as_schemas",
-    "parse_answer", "write_chat",
+    "Answer", "AnswerParser", "Conversation", "ImageSettings", "Piece", "Processor", "ToolCall", "VideoSettings",
+    "as_schemas", "image_size", "parse_answer", "write_chat",
 ]  # fmt: skip

@@ -16,9 +16,10 @@ from ..errors import InputError
 from .deck_png import draw
 from .frames import shrink
 from .panels import Axis, Bars, Curves, Dial, Heat, Panel, Strip, names
+from .picture_panel import Picture
 from .widget import LabWidget, css, encode, esm
 
-__all__ = ["Axis", "Bars", "Curves", "Deck", "Dial", "Heat", "Strip", "shrink"]
+__all__ = ["Axis", "Bars", "Curves", "Deck", "Dial", "Heat", "Picture", "Strip", "shrink"]
 
 MOST = 8_000_000  # characters sent to the browser
 Live = Callable[[dict[str, int]], Sequence[Panel]]  # dial name -> index of its label; all panels, anew
@@ -28,7 +29,7 @@ class Deck(LabWidget):
     """The widget. `at` has the place of each dial, and can be read and set; `payload` is all it shows, as JSON.
 
     Args:
-        panels: `Heat`, `Curves`, `Bars`, `Strip`, drawn in this order, side by side where there is room.
+        panels: `Heat`, `Curves`, `Bars`, `Strip`, `Picture`, drawn in this order, side by side where there is room.
         dials: the sliders; a panel names those it depends on in `over`.
         caption: one or two sentences made from the data.
         alt: words for who cannot see it, or a function of the dials' places that gives them; made from the panels
@@ -44,7 +45,7 @@ class Deck(LabWidget):
     """
 
     TITLE = "Deck"
-    _esm = esm("kit", "deck_heat", "deck_plots", "deck")
+    _esm = esm("kit", "deck_heat", "deck_picture", "deck_plots", "deck")
     _css = css("kit", "deck")
     payload = traitlets.Unicode().tag(sync=True)
     at = traitlets.List(traitlets.Int()).tag(sync=True)

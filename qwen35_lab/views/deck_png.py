@@ -9,7 +9,8 @@ import numpy as np
 from . import theme
 from .frames import array, frame, span, ticks
 from .panels import At, Axis, Bars, Curves, Dial, Heat, Panel, Strip, one_line
-from .pen import FAINT, LINE, MARGIN, TEXT, TRACK, WIDTH, Pen, tint, wrap
+from .pen import FAINT, LINE, MARGIN, PAPER, TEXT, TRACK, WIDTH, Pen, tint, wrap
+from .picture_panel import Picture
 from .tape_png import draw_tape
 from .words import minus, short, visible
 
@@ -191,6 +192,33 @@ def _strip(pen: Pen, x: float, y: float, width: float, panel: Strip, at: At) -> 
     return y + 22
 
 
+def _picture(pen: Pen, x: float, y: float, width: float, panel: Picture, at: At) -> float:
+    y = _title(pen, x, y, width, panel)
+    pixels = np.asarray(panel.pixels, "uint8")[tuple(at[name] for name in panel.seen)]
+    rows, columns = panel.grid
+    w = min(width, 340, 340 * pixels.shape[1] / pixels.shape[0])
+    h = w * pixels.shape[0] / pixels.shape[1]
+    pen.photo(x, y, w, h, pixels)
+    side = w / columns
+    for n in range(1, max(rows, columns)):
+        pen.box(x, y + n * h / rows, w * (n < rows), 0.6, FAINT)
+        pen.box(x + n * side, y, 0.6, h * (n < columns), FAINT)
+    if panel.values is not None:
+        now = np.nan_to_num(frame(panel.values, panel.over, at))
+        most = panel.limit or float(array(panel.values).max()) or 1
+        for place, value in np.ndenumerate(now):
+            edge = 0.8 * side * min(1, float(value) / most) ** 0.5
+            left, top = ((place[1 - n] + 0.5) * side - edge / 2 for n in (0, 1))
+            if edge > 1:
+                pen.veil(x + left, y + top, edge, edge, theme.COLOURS["negative"], 0.55)
+    if panel.dial and (chosen := at[panel.dial] - panel.first) >= 0:
+        row, column = divmod(chosen, columns)
+        across, down = min(panel.side, columns - column), min(panel.side, rows - row)
+        pen.box(x + column * side, y + row * h / rows, across * side, down * h / rows, outline=PAPER, line=2.5)
+    return y + h + 8
+
+
 DRAW: dict[str, Callable[..., float]] = {
-    "heat": _heat, "curves": _curves, "bars": _bars, "strip": _strip, "tape": draw_tape
+    "heat": _heat, "curves": _curves, "bars": _bars, "strip": _strip, "picture": _picture,
+    "tape": draw_tape,
 }  # fmt: skip

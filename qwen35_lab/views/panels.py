@@ -1,4 +1,4 @@
-"""What a `Deck` is made of: dials, axes, and four kinds of panel. Numbers and names only, no widget here.
+"""What a `Deck` is made of: dials, axes, and five kinds of panel. Numbers and names only, no widget here.
 
 A panel's values have one axis for each dial it is drawn `over`, then its own; `frames` says how they are sent.
 """
@@ -166,13 +166,8 @@ class Bars:
                 )
         high = max(map(abs, span(list(values.values()))))
         series = [{"name": name, "values": value} for name, value in values.items()]
-        return {
-            **common(self, dials),
-            "labels": names(self.labels),
-            "signed": self.signed,
-            "high": high,
-            "series": series,
-        }
+        shown = {"labels": names(self.labels), "signed": self.signed, "high": high, "series": series}
+        return {**common(self, dials), **shown}
 
     def words(self, at: At) -> str:
         told = []
@@ -223,7 +218,7 @@ class Strip:
 
 
 class Panel(Protocol):
-    """What a deck can show: `Heat`, `Curves`, `Bars`, `Strip`, and whatever else has these (views/tape_panel.py)."""
+    """What a deck can show: `Heat`, `Curves`, `Bars`, `Strip`, and what else has these (picture_panel, tape_panel)."""
 
     @property
     def kind(self) -> str: ...

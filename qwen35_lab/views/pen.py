@@ -42,6 +42,7 @@ class Pen:
     def __init__(self, height: float):
         self.image = Image.new("RGB", (WIDTH * SCALE, round(height * SCALE)), PAPER)
         self.ink = ImageDraw.Draw(self.image)
+        self.coloured = False  # whether there is a photograph, which has colours that are not ours
 
     def text(self, x: float, y: float, text: str, size: float = 11, colour: str = TEXT, *, bold: bool = False,
              anchor: str = "lm", width: float | None = None) -> None:  # fmt: skip
@@ -78,6 +79,18 @@ class Pen:
         size = (round(w * SCALE), round(h * SCALE))
         picture = Image.fromarray(pixels.astype("uint8")).resize(size, Image.Resampling.NEAREST)
         self.image.paste(picture, (round(x * SCALE), round(y * SCALE)))
+
+    def photo(self, x: float, y: float, w: float, h: float, pixels: np.ndarray) -> None:
+        """The same for a picture of the world, whose colours the file then keeps."""
+        self.coloured = True
+        self.cells(x, y, w, h, pixels)
+
+    def veil(self, x: float, y: float, w: float, h: float, colour: str, alpha: float) -> None:
+        """A rectangle of colour that can be seen through, with a white edge."""
+        low = (round(x * SCALE), round(y * SCALE))
+        part = self.image.crop((*low, round((x + w) * SCALE), round((y + h) * SCALE)))
+        self.image.paste(Image.blend(part, Image.new("RGB", part.size, colour), alpha), low)
+        self.box(x, y, w, h, outline=PAPER, line=1.2)
 
     def glyph(self, x: float, y: float, size: float, kind: str) -> None:
         """L in a square, F in a hexagon, E in a circle."""
@@ -118,7 +131,9 @@ class Pen:
         """The picture, cut off at `height`."""
         whole = self.image if height is None else self.image.crop((0, 0, WIDTH * SCALE, round(height * SCALE)))
         file = io.BytesIO()
-        whole.quantize(palette=_palette(), dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+        if not self.coloured:
+            whole = whole.quantize(palette=_palette(), dither=Image.Dither.NONE)
+        whole.save(file, "PNG", optimize=True)
         return file.getvalue()
 
 
