@@ -45,7 +45,7 @@ class Deck(LabWidget):
     """
 
     TITLE = "Deck"
-    _esm = esm("kit", "deck_heat", "deck_picture", "deck_plots", "deck")
+    _esm = esm("kit", "deck_heat", "deck_plots", "deck_picture", "deck")
     _css = css("kit", "deck")
     payload = traitlets.Unicode().tag(sync=True)
     at = traitlets.List(traitlets.Int()).tag(sync=True)

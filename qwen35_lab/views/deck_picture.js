@@ -97,3 +97,5 @@ function picture(p, deck) {
   } };
   return me;
 }
+
+PANELS.picture = picture;

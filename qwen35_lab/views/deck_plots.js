@@ -169,4 +169,4 @@ function strip(p, deck) {
   return me;
 }
 
-const PANELS = { heat, curves, bars, strip, picture };
+const PANELS = { heat, curves, bars, strip };

@@ -1,0 +1,126 @@
+"""The nano that ships: its card is true, its training begins again as recorded, its experts have specialised."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+import qwen35_lab as lab
+from qwen35_lab.nano.experts import expert_loads, permutation_test
+from qwen35_lab.nano.marks import BUSIEST, MARKS, PER_FORWARD, Mark
+from qwen35_lab.nano.score import Asked, Scores, score
+from qwen35_lab.nano.tower import Seeing
+from qwen35_lab.nano.train import RECIPE, TOWER, Run
+from qwen35_lab.paths import data_path
+from qwen35_lab.training import History, train
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("the nano that ships")]
+
+RECORD = data_path("nano-training")
+AGAIN = 200  # steps that are done again
+# What this nano has not been trained long enough for. When a better one ships, its marks are to be taken from here.
+SHORT = {
+    "shape", "colour", "count", "position", "comparing bars", "motion", "overwritten facts",
+    "arithmetic with thinking", "tool calls", "stories told",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return lab.load("nano")
+
+
+@pytest.fixture(scope="module")
+def scores(nano) -> Scores:
+    return score(nano, 500, progress=False)
+
+
+@pytest.fixture(scope="module")
+def recorded() -> Scores:
+    words = json.loads((RECORD / "scores.json").read_text())
+    return Scores(words["split"], [Asked(**each) for each in words["asked"]])
+
+
+# ------------------------------------------------------------------------- what it can do
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
+def test_it_reaches_its_marks(scores, recorded, mark: Mark):
+    assert scores.of(mark).total() >= 500
+    if mark.name in SHORT:
+        assert not recorded.reached(mark), "it does: take it from the list"
+    else:
+        assert scores.reached(mark), scores.of(mark)
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
+def test_the_record_and_the_card_say_what_is_measured(nano, scores, recorded, mark: Mark):
+    """But for a few answers, since another machine's last digits may turn a close one."""
+    now, then = scores.of(mark), recorded.of(mark)
+    assert now.total() == then.total()
+    assert abs(now["right"] - then["right"]) <= 0.01 * then.total()
+    row = next(line for line in recorded.marks().splitlines() if line.startswith(f"| {mark.name} |"))
+    assert row in (nano.folder / "README.md").read_text()
+
+
+def test_its_head_saves_passes(scores):
+    assert len(scores.per_forward) == 11
+    assert np.mean(list(scores.per_forward.values())) >= PER_FORWARD
+
+
+# ------------------------------------------------------------------------- its experts
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_its_experts_have_specialised_and_none_is_idle(nano, seed):
+    loads = expert_loads(nano.model, nano.tokenizer, seed=seed)
+    found = Scores("test", [], loads.shares())
+    assert len(loads.counts) == 5 and not found.dead and found.busiest <= BUSIEST
+    for layer in loads.counts:
+        separation = permutation_test(loads, layer)
+        assert separation.p == 0.001 and separation.distance > 1.5 * separation.by_chance, layer
+
+
+# ------------------------------------------------------------------------- its training, begun again
+
+
+def history(name: str) -> History:
+    return History(**json.loads((RECORD / name).read_text()))
+
+
+def begun(folder, seed: int | None = None) -> Run:
+    """A run with the recorded settings, in a new folder."""
+    words = json.loads((RECORD / "run.json").read_text())
+    run = Run(folder, words["preset"], words["seed"] if seed is None else seed, probe_rows=0, tower=None)
+    same = json.loads(json.dumps(run.settings)) | {"tower": words["tower"]}
+    assert same == words | {"seed": run.seed}, "defaults have changed since"
+    return run
+
+
+def test_the_tower_begins_as_recorded(tmp_path):
+    run = begun(tmp_path)
+    seeing = Seeing(run.model, run.tokenizer, run.seed)
+    steps = json.loads((RECORD / "run.json").read_text())["tower"]
+    recipe = replace(RECIPE, **steps | {"target": RECIPE.target})
+    again = train(seeing, seeing.loss, recipe, until=AGAIN, progress=False)
+    _alike(again.losses, history("tower.json").losses[:AGAIN])
+
+
+def test_the_rest_begins_as_recorded(tmp_path):
+    run = begun(tmp_path)
+    run.model.vision.load_state_dict(load_file(RECORD / TOWER))
+    again = run.train(minutes=10**6, until=AGAIN, progress=False)
+    recorded = history("curves.json")
+    _alike(again.losses, recorded.losses[:AGAIN])
+    for part in ("answers", "mtp", "balance"):
+        _alike(again.parts[part], recorded.parts[part][:AGAIN])
+
+
+def _alike(again: list[float], recorded: list[float]) -> None:
+    """Equal at first; later as close as rounding on another kind of CPU lets them stay."""
+    assert len(again) == len(recorded) == AGAIN
+    np.testing.assert_allclose(again[:10], recorded[:10], rtol=1e-3)
+    drift = np.abs(np.array(again) - recorded) / recorded
+    assert np.median(drift) < 0.05 and drift[:50].max() < 0.1
