@@ -117,8 +117,8 @@ def _seen(tower: Mapping[str, Any] | None) -> str:
     if tower is None:
         return ""
     return (
-        f"First the vision tower learns to see, alone, in {tower['steps']:,} steps of {STEP} pictures, with linear\n"
-        "readouts that are thrown away. Then all learn together:\n"
+        f"First the vision tower learns to see, alone, in {tower['steps']:,} steps of {STEP} pictures, by\n"
+        "pointing to the first embeddings of the words for what is there. Then all learn together:\n"
     )
 
 
