@@ -186,8 +186,10 @@ class Run:
         """Go back to before the rates fell, to train on from there. Raises CheckpointError if that was not kept."""
         if not self.before_decay.exists():
             raise CheckpointError(f"{self.before_decay} is not there; only a run whose rates have fallen has it.")
+        kept = torch.load(self.before_decay, map_location="cpu", weights_only=True)
+        kept["history"]["planned"] = 0  # the end that the fall had been timed for
         with write_file(self.state) as beside:
-            shutil.copyfile(self.before_decay, beside)
+            torch.save(kept, beside)
 
     def qwen(self) -> Qwen:
         """What has been learnt so far."""

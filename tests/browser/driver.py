@@ -181,6 +181,10 @@ class Tab:
         """How many different pictures its output shows in that time."""
         return button.evaluate("(e, ms) => reader.count(e, ms)", 1000 * seconds)
 
+    def plays(self, button: Locator) -> bool:
+        """Three different pictures, one after the other: soon, on a busy machine too."""
+        return button.evaluate("(e, ms) => reader.count(e, ms, 3)", 1000 * self.patience) == 3
+
     def soon(self, happened: Callable[[], object]) -> bool:
         deadline = time.monotonic() + self.patience
         while not happened():

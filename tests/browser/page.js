@@ -48,10 +48,10 @@ window.reader = (() => {
 
   const frame = () => new Promise(requestAnimationFrame);
 
-  // How many different pictures are to be seen in so many milliseconds.
-  const count = async (beside, ms) => {
-    const seen = new Set();
-    for (const end = performance.now() + ms; performance.now() < end; await frame()) seen.add(drawing(beside));
+  // How many different pictures are to be seen in so many milliseconds, or until there are enough.
+  const count = async (beside, ms, enough = Infinity) => {
+    const seen = new Set(), end = performance.now() + ms;
+    for (; performance.now() < end && seen.size < enough; await frame()) seen.add(drawing(beside));
     return seen.size;
   };
 

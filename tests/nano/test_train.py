@@ -198,6 +198,7 @@ def test_with_an_amount_of_time_the_rates_still_fall(tmp_path, monkeypatch):
         history = run.train(minutes=6, save_minutes=1, progress=False)
     assert history.ended == "finished"
     assert (history.planned, history.steps) == (6, 6)
+    losses = history.losses
     rates = [Recipe(6, decay=0.5, warmup=1).rate(step) for step in range(6)]
     assert rates == pytest.approx([1, 1, 1, 1, 2 / 3, 1 / 3])
 
@@ -205,6 +206,11 @@ def test_with_an_amount_of_time_the_rates_still_fall(tmp_path, monkeypatch):
     again.longer()
     kept = torch.load(tmp_path / "state.pt", weights_only=True)["history"]
     assert len(kept["losses"]) == 3 and not kept["ended"]
+    with monkeypatch.context() as patched:
+        patched.setattr("qwen35_lab.training.time.perf_counter", lambda: 60.0 * next(clock))
+        history = again.train(minutes=14, save_minutes=1, progress=False)
+    assert (history.planned, history.steps) == (14, 14)
+    assert history.losses[:4] == losses[:4]  # up to the fall
 
 
 def test_a_run_with_other_settings_is_refused(tmp_path):
