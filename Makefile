@@ -7,11 +7,12 @@ PYTHON ?= python3
 LAB_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+GALLERY_ARGS ?=
 
 BIN := .venv/bin
 REQUIREMENTS := pyproject.toml constraints.txt
 
-.PHONY: help lab test lint bench clean
+.PHONY: help lab test lint bench gallery clean
 
 help:
 	@echo 'make lab     open the notebooks in JupyterLab (the first call installs them)'
@@ -19,6 +20,7 @@ help:
 	@echo 'make test    check style and types, then run all tests and all notebooks'
 	@echo '             a part of it:   make test PYTEST_ARGS="-m '"'not slow and not browser'"'"'
 	@echo 'make lint    only style and types'
+	@echo 'make gallery run all notebooks and write them as web pages into site (elsewhere: GALLERY_ARGS="--to DIR")'
 	@echo 'make bench   measure speed, side by side with transformers (shorter: BENCH_ARGS=--quick)'
 	@echo 'make clean   remove .venv and what the tools left behind'
 	@echo 'Another Python, for a new .venv: PYTHON=python3.12 make lab'
@@ -38,11 +40,14 @@ lint: .venv/.installed-test
 	$(BIN)/python tools/nbnorm.py --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+gallery: .venv/.installed-test
+	OMP_NUM_THREADS=1 PYTHONPATH=tools $(BIN)/python -m gallery $(GALLERY_ARGS)
+
 bench: .venv/.installed-test
 	PYTHONPATH=tests $(BIN)/python tests/benchmarks/bench.py $(BENCH_ARGS)
 
 clean:
-	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist site site-executed .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 	find . -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

@@ -160,7 +160,7 @@ def required_distributions() -> set[str]:
 
 def test_what_is_imported_is_required():
     """Something that happens to be installed here is missing elsewhere."""
-    ours = {path.stem for folder in ("tests", "tools") for path in (ROOT / folder).rglob("*")} | {PACKAGE.name}
+    ours = {path.stem for folder in ("tests", "tools") for path in (ROOT / folder).rglob("*")} | {PACKAGE.name, "tools"}
     required, brings = required_distributions(), metadata.packages_distributions()
     wrong = set()
     for path in (path for folder in ("qwen35_lab", "tests", "tools") for path in (ROOT / folder).rglob("*.py")):

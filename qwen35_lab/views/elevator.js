@@ -98,7 +98,7 @@ function render({ model, el }) {
     lift.rows.forEach((row, n) => {
       row.classList.toggle("q35-lit", n === floor);
       row.lastChild.textContent = d.words[d.lens.row(n, token)[0]];
-      row.lastChild.style.opacity = 0.45 + 0.55 * d.probabilities.row(n, token)[0];
+      row.lastChild.style.opacity = 0.66 + 0.34 * d.probabilities.row(n, token)[0];
     });
     showToken(token);
 

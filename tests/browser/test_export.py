@@ -4,12 +4,13 @@ import gallery
 import nbformat
 import nbnorm
 import pytest
+from browser.access import barriers
 from browser.driver import Tab
 from browser.test_in_browser import slider_faults
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("browser")]
 
-CHART, WIDGET = gallery.PLOTLY, gallery.WIDGET
+CHART, WIDGET = gallery.CHART, gallery.WIDGET
 
 
 @pytest.fixture
@@ -58,6 +59,19 @@ def test_the_exported_page_has_no_raw_formula(notebook, open_page):
     formulas = sum("$" in cell.source for cell in executed.cells if cell.cell_type == "markdown")
     assert prose.locator("math").count() >= formulas
     assert [text for text in prose.all_inner_texts() if "$" in text or "\\" in text] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_exported_page_keeps_nobody_out(notebook, browser, tmp_path, theme):
+    gallery.assets(tmp_path)
+    (tmp_path / "search.js").write_text("window.SEARCH = []", encoding="utf-8")
+    top = gallery.header(notebook.name, {"index"})
+    target = gallery.export(nbformat.read(notebook.saved, as_version=4), tmp_path, "page", top=top)
+    page = browser.new_page(viewport={"width": 1024, "height": 900}, color_scheme=theme, offline=True)
+    page.goto(target.as_uri())
+    page.wait_for_timeout(1000)  # charts and widgets draw themselves
+    assert barriers(page) == []
+    page.close()
 
 
 def test_what_an_exported_page_asks_other_machines_for_is_seen(open_page):
