@@ -55,7 +55,41 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("model", nargs="?", default="recall", help="a shipped model, a folder or a Hub id")
     table.add_argument("--markdown", action="store_true", help="the page docs/taps.md instead")
     table.set_defaults(run=_print_taps)
+    _add_exercises(commands)
     return parser
+
+
+def _add_exercises(commands: argparse._SubParsersAction) -> None:
+    exercises = commands.add_parser("exercises", help="notebooks to hand out, and how far you are")
+    actions = exercises.add_subparsers(title="actions", required=True, metavar="ACTION")
+    build = actions.add_parser("build", help="write the notebooks without their solutions, or with the stubs filled in")
+    kinds = build.add_mutually_exclusive_group(required=True)
+    kinds.add_argument("--student", dest="kind", action="store_const", const="student", help="stubs and hints alone")
+    kinds.add_argument("--solution", dest="kind", action="store_const", const="solution", help="the stubs filled in")
+    build.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="where they are written")
+    build.add_argument("--overwrite", action="store_true", help="replace notebooks that are there")
+    build.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="all in notebooks/")
+    build.set_defaults(run=_build_exercises)
+    page = actions.add_parser("progress", help="what you have passed, tried, and not yet")
+    page.add_argument("--save", type=Path, metavar="FILE", help="write it as an HTML page instead")
+    page.set_defaults(run=_show_progress)
+
+
+def _build_exercises(options: argparse.Namespace) -> int:
+    from .exercises.builds import build
+
+    paths = options.notebooks or sorted(Path("notebooks").glob("[0-9][0-9]_*.ipynb"))
+    if not paths:
+        raise InputError("There is no notebook in notebooks/; pass the paths of some, or change the folder.")
+    print(*build(options.kind, paths, options.to, overwrite=options.overwrite), sep="\n")
+    return 0
+
+
+def _show_progress(options: argparse.Namespace) -> int:
+    from .exercises import progress
+
+    print(progress().save(options.save) if options.save else progress())
+    return 0
 
 
 def _print_taps(options: argparse.Namespace) -> int:

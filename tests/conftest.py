@@ -8,6 +8,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: more threads only wait for each other
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["QWEN35_LAB_PROGRESS"] = "off"  # nobody's exercises
 
 import torch
 from hypothesis import HealthCheck, settings

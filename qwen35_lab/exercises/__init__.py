@@ -3,6 +3,7 @@
 lab.check("02.1", rms_norm_1p)                   # a function: tried on random inputs
 broken = lab.exercises.plant(qwen, seed=1)
 lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about something given
+lab.progress()                                   # what is passed, tried, and not yet, in all notebooks
 """
 
 from .delta_rule import CHECKS as DELTA_RULE
@@ -10,15 +11,20 @@ from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
 from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
+from .progress import Progress, progress_of
+from .record import note
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
+from .wrong import WRONG
 
 CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:
     """Judge an answer. The verdict is true if it is right, and says why not if it is not; it raises nothing.
+
+    It is noted for the page of `progress`, on this machine only; a stub that is not filled in yet is not.
 
     Args:
         exercise: its number, "02.1".
@@ -27,7 +33,33 @@ def check(exercise: str, answer: object, given: object = None) -> Verdict:
     Raises:
         InputError: there is no such exercise.
     """
-    return run_check(CHECKS, exercise, answer, given)
+    verdict = run_check(CHECKS, exercise, answer, given)
+    note(verdict, answer)
+    return verdict
 
 
-__all__ = ["CHECKS", "Verdict", "check", "plant"]
+def check_solution(exercise: str, solution: object, given: object = None) -> Verdict:
+    """Judge the solution that a notebook comes with: it must be right, and is not noted as the learner's.
+
+    What a cell does, not how it is tagged, tells the two apart: a checker sees neither tags nor cells, and *Run All*
+    runs the folded solutions as well. A solution that is copied into the stub is judged, and noted, as an answer.
+
+    Raises:
+        AssertionError: it is wrong.
+        InputError: there is no such exercise.
+    """
+    verdict = run_check(CHECKS, exercise, solution, given)
+    assert verdict, verdict
+    return verdict
+
+
+def progress() -> Progress:
+    """The page that says which exercises are passed, tried, or not yet.
+
+    Raises:
+        InputError: what was recorded cannot be read.
+    """
+    return progress_of(CHECKS)
+
+
+__all__ = ["CHECKS", "WRONG", "Progress", "Verdict", "check", "check_solution", "plant", "progress"]

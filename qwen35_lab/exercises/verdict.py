@@ -55,10 +55,11 @@ def run_check(checks: Mapping[str, Check], exercise: str, answer: Any, given: An
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong function that people write, and what to tell them."""
+    """A wrong answer that people give, most often a function, and what to tell them (or words of it)."""
 
     diagnosis: str
-    function: Callable[..., Any]
+    answer: Any
+    given: Callable[[], Any] | None = None  # makes what the exercise is about, where it is about something
 
 
 Result = tuple[Tensor, ...]
@@ -113,7 +114,7 @@ def grade_function(
     full = [n for n in range(len(given)) if inputs[n][0].dtype not in LOW_PRECISION]
     if not all(agree(given[n], right[n]) for n in full):
         for mistake in mistakes:
-            if all(agree(given[n], _parts(mistake.function(*inputs[n]))) for n in full):
+            if all(agree(given[n], _parts(mistake.answer(*inputs[n]))) for n in full):
                 return False, mistake.diagnosis
         if problem:
             return False, problem

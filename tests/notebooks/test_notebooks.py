@@ -1,7 +1,6 @@
 """Every notebook is tidy, stays within its budget, and runs from top to bottom without a network."""
 
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -13,12 +12,10 @@ import nbformat
 import nbnorm
 import papermill
 import pytest
-from variants import AS_IT_IS, Parameters, variants, write
+from notebooks.running import NOTEBOOKS, offline, read, run
 
 from qwen35_lab.views import theme
 
-HERE = Path(__file__).resolve().parent
-NOTEBOOKS = sorted((HERE.parents[1] / "notebooks").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 # What keeps a notebook pleasant to read: short cells, more prose than code, long code in the package.
@@ -33,10 +30,6 @@ MAX_OUTPUT_BYTES = 5_000_000  # with what the widgets know
 
 CHART, WIDGET = "application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json"
 STATES = "application/vnd.jupyter.widget-state+json"
-
-
-def read(path: Path) -> nbformat.NotebookNode:
-    return nbformat.read(path, as_version=4)
 
 
 def code_cells(path: Path) -> list[nbformat.NotebookNode]:
@@ -106,30 +99,6 @@ def test_is_within_its_budget(path):
 # ------------------------------------------------------------------------- what happens when it runs
 
 
-def offline() -> dict[str, str]:
-    """The environment of a machine that is not connected: see offline/sitecustomize.py."""
-    path = os.pathsep.join(filter(None, [str(HERE / "offline"), os.environ.get("PYTHONPATH")]))
-    return os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
-
-
-def run(path: Path, folder: Path, parameters: Parameters = AS_IT_IS, patience: int = 240) -> nbformat.NotebookNode:
-    """Execute a copy of the notebook with nbmake, offline; returns it with outputs and widget state.
-
-    A kernel and its client can lose sight of each other, and then wait for ever (once in some hundred runs): so after
-    `patience` seconds it begins anew, once.
-    """
-    copy = write(path, parameters, folder)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbmake", "--overwrite", copy]
-    options: dict = {"cwd": folder, "env": offline(), "capture_output": True, "text": True}
-    try:
-        result = subprocess.run(command, timeout=patience, **options)
-    except subprocess.TimeoutExpired:
-        result = subprocess.run(command, timeout=patience, **options)
-    if result.returncode:
-        pytest.fail(f"{path.name}:\n{result.stdout[-8000:]}{result.stderr[-2000:]}", pytrace=False)
-    return read(copy)
-
-
 def widget_states(notebook: nbformat.NotebookNode) -> dict:
     return notebook.metadata.get("widgets", {}).get(STATES, {}).get("state", {})
 
@@ -196,19 +165,6 @@ def warnings(notebook: nbformat.NotebookNode) -> list[str]:
 def output_bytes(notebook: nbformat.NotebookNode) -> int:
     outputs = [cell.get("outputs", []) for cell in notebook.cells]
     return len(json.dumps([outputs, notebook.metadata.get("widgets", {})]))
-
-
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param((path, parameters), id=name, marks=[pytest.mark.slow, pytest.mark.xdist_group(name)])
-        for name, path, parameters in variants(NOTEBOOKS)
-    ],
-)
-def executed(request, tmp_path_factory):
-    """A notebook that has run from top to bottom, once for all these tests."""
-    path, parameters = request.param
-    return run(path, tmp_path_factory.mktemp(path.stem), parameters)
 
 
 @pytest.mark.timeout(600)

@@ -79,8 +79,10 @@ def exercises(cells: list[nbformat.NotebookNode], number: str) -> list[str]:
             found.append(f"no hint for exercise {number}.{k}")
         if not solution.metadata.get("jupyter", {}).get("source_hidden"):
             found.append(f"the solution of {number}.{k} is not folded")
-        if f'lab.check("{number}.{k}"' not in cells[n].source or f'lab.check("{number}.{k}"' not in solution.source:
-            found.append(f"exercise {number}.{k} and its solution do not both call its checker")
+        if f'lab.check("{number}.{k}"' not in cells[n].source:
+            found.append(f"exercise {number}.{k} does not end with its checker, lab.check")
+        if f'lab.check_solution("{number}.{k}"' not in solution.source or "lab.check(" in solution.source:
+            found.append(f"the solution of {number}.{k} is not judged by lab.check_solution, its checker")
     return found
 
 

@@ -1,0 +1,38 @@
+"""Every checker rejects every wrong answer that is listed for it, and says what the list says."""
+
+import pytest
+
+from qwen35_lab.exercises import CHECKS, WRONG
+from qwen35_lab.exercises.verdict import run_check
+
+LISTED = [(exercise, n, mistake) for exercise, mistakes in WRONG.items() for n, mistake in enumerate(mistakes)]
+
+# The signatures of mistakes that the curriculum names, and words of their diagnoses.
+NAMED = {
+    "02.1": ("multiply by w.", "eps stands outside", "eps is missing", "rounds before the end", "`.to(x.dtype)`"),
+    "03.1": ("computed before the decay", "treat S as [V, K]", "β is missing", "The erase is missing"),
+    "03.2": ("divide each key by its length", "are not orthogonal"),
+    "04.1": ("last chunk is dropped", "memory starts empty", "hand the state over", "inverse is missing"),
+    "04.3": ("as in a fresh model of transformers",),
+    "08.1": ("goes on at its height", "goes on at its width", "max(h, w) positions, not h·w"),
+    "09.1": ("Keys and values are cropped", "two share their keys"),
+    "09.2": ("two halves are swapped", "Both norms miss the 1"),
+}
+
+
+@pytest.mark.parametrize("exercise", CHECKS)
+def test_every_exercise_lists_wrong_answers(exercise):
+    assert len(WRONG.get(exercise, ())) >= 3, "list them in qwen35_lab/exercises/wrong.py"
+
+
+@pytest.mark.parametrize("exercise, n, mistake", LISTED, ids=[f"{exercise}-{n}" for exercise, n, _ in LISTED])
+def test_a_listed_wrong_answer_is_rejected_with_its_diagnosis(exercise, n, mistake):
+    verdict = run_check(CHECKS, exercise, mistake.answer, mistake.given() if mistake.given else None)
+    assert not verdict
+    assert mistake.diagnosis in verdict.message, verdict
+
+
+@pytest.mark.parametrize("exercise", NAMED)
+def test_the_mistakes_that_the_curriculum_names_are_listed(exercise):
+    diagnoses = [mistake.diagnosis for mistake in WRONG[exercise]]
+    assert [words for words in NAMED[exercise] if not any(words in diagnosis for diagnosis in diagnoses)] == []

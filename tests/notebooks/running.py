@@ -1,0 +1,68 @@
+"""Notebooks run from top to bottom, without a network: as they are committed, and as their two builds."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from variants import AS_IT_IS, Parameters, variants, write
+
+from qwen35_lab.exercises.builds import BUILDS
+
+HERE = Path(__file__).resolve().parent
+NOTEBOOKS = sorted((HERE.parents[1] / "notebooks").glob("*.ipynb"))
+
+
+def read(path: Path | str) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def offline() -> dict[str, str]:
+    """The environment of a machine that is not connected: see offline/sitecustomize.py."""
+    path = os.pathsep.join(filter(None, [str(HERE / "offline"), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+
+
+def run(path: Path, folder: Path, parameters: Parameters = AS_IT_IS, patience: int = 240) -> nbformat.NotebookNode:
+    """Execute a copy of the notebook with nbmake, offline; returns it with outputs and widget state.
+
+    A kernel and its client can lose sight of each other, and then wait for ever (once in some hundred runs): so after
+    `patience` seconds it begins anew, once.
+    """
+    copy = write(path, parameters, folder)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbmake", "--overwrite", copy]
+    options: dict = {"cwd": folder, "env": offline(), "capture_output": True, "text": True}
+    try:
+        result = subprocess.run(command, timeout=patience, **options)
+    except subprocess.TimeoutExpired:
+        result = subprocess.run(command, timeout=patience, **options)
+    if result.returncode:
+        pytest.fail(f"{path.name}:\n{result.stdout[-8000:]}{result.stderr[-2000:]}", pytrace=False)
+    return read(copy)
+
+
+def runs() -> Iterator[tuple[str, Path, str, Parameters]]:
+    """(name, notebook, build, parameters): both builds of every notebook, and with another model the whole of it.
+
+    What is committed is the two builds laid one over the other, so that every cell of it runs; in a browser it runs
+    as it is.
+    """
+    for name, path, parameters in variants(NOTEBOOKS):
+        if parameters:
+            yield name, path, "", parameters
+        else:
+            yield from ((f"{name}-{kind}", path, kind, AS_IT_IS) for kind in BUILDS)
+
+
+def executed(path: Path, kind: str, parameters: Parameters, folder: Path) -> nbformat.NotebookNode:
+    """One of these runs, with its outputs."""
+    if kind:
+        source = folder / "source"
+        source.mkdir()
+        (source / path.name).write_text(json.dumps(BUILDS[kind](json.loads(path.read_text("utf-8")))), encoding="utf-8")
+        path = source / path.name
+    return run(path, folder, parameters)
