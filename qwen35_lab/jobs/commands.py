@@ -28,6 +28,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     sweep = commands.add_parser("sweep", help="run a notebook with every combination of values", epilog=EPILOG)
     sweep.add_argument("notebook", metavar="NOTEBOOK", help="a number (03), a name, or the path of an .ipynb")
     _add_options(sweep, 'a parameter and its values: 0,1,2 or "a text, with a comma",another; the last varies fastest')
+    sweep.add_argument(
+        "--plot", action="append", default=[], metavar="NAME",
+        help="a value to draw, by the name that it was noted or claimed with (all that was noted)",
+    )  # fmt: skip
     sweep.set_defaults(run=_sweep)
 
 
@@ -95,7 +99,7 @@ def _work(jobs: Sequence[Job], options: argparse.Namespace, folder: Path, swept:
     outcomes = work(jobs, folder, engine, again=options.again)
     path = results.write_table(outcomes, folder)
     print(f"\n{results.table(outcomes)!r}\nTable: {path}")
-    if swept and (drawn := results.figure(outcomes, swept)) is not None:
+    if swept and (drawn := results.figure(outcomes, swept, options.plot)) is not None:
         print(results.write_figure(drawn, outcomes, folder))
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:

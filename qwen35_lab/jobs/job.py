@@ -35,7 +35,8 @@ class Job:
         """The name of its executed copy, another one for every other set of values."""
         if not self.given:
             return f"{self.notebook.name}.ipynb"
-        words = "-".join(f"{name}={_word(value)}" for name, value in self.given.items())
+        order = [*self.notebook.parameters, *self.given]
+        words = "-".join(f"{name}={_word(self.given[name])}" for name in sorted(self.given, key=order.index))
         key = _digest(json.dumps(dict(self.given), sort_keys=True))[:6]
         return f"{self.notebook.name}-{words[:60]}-{key}.ipynb"
 

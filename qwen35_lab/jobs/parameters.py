@@ -156,7 +156,9 @@ def settle(
         parameter = parameters[name]
         texts = split(text) if several and not parameter.is_list else [text]
         values = found.setdefault(name, [])
-        values += [value for part in texts if (value := parameter.parse(part)) not in values]
+        for part in texts:
+            if (value := parameter.parse(part)) not in values:
+                values.append(value)
         if len(values) > 1 and not several:
             raise InputError(f"{name} has two values here; `run` takes one, `sweep` takes several.")
     return found

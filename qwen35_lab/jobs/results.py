@@ -1,6 +1,7 @@
 """What runs have found, in one table (CSV, and text to read) and one figure (a page, and PNG)."""
 
 import csv
+import difflib
 import io
 import json
 import math
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..analysis.table import Table
-from ..errors import LabError
+from ..errors import InputError, LabError
 from ..files import write_file
 from ..memory import in_words
 from ..paths import data_path
@@ -20,6 +21,7 @@ from .work import Outcome
 TABLE, PAGE, PICTURE = "results.csv", "results.html", "results.png"
 FIXED = ("status", "seconds", "peak_mb", "claims_held", "claims_refuted")
 MOST_PANELS = 6
+SMALL = 1e-3
 
 
 def write_table(outcomes: Sequence[Outcome], folder: Path) -> Path:
@@ -60,18 +62,21 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     return Table(headers, rows, "<" * (several + len(given) + 1) + ">" * (3 + len(noted)), caption)
 
 
-def figure(outcomes: Sequence[Outcome], swept: Sequence[str]) -> Any:
-    """What was noted against the first parameter that was swept, seeds last; without notes, what claims have measured.
+def figure(outcomes: Sequence[Outcome], swept: Sequence[str], wanted: Sequence[str] = ()) -> Any:
+    """Values against the first parameter that was swept (a seed only if nothing else was); None if there are none.
 
     Args:
         swept: the parameters with several values, as they were named.
+        wanted: which values, notes or claims; by default all that was noted, or else what claims have measured.
+    Raises:
+        InputError: nobody measured what is wanted.
     """
     from ..views.sweeps import sweep_chart
 
     done = [outcome for outcome in outcomes if outcome.done]
     axis, *others = sorted(swept, key=lambda name: name == "seed")
     lines = [name for name in others if name != "seed"]
-    measures = dict(list(_measures(done).items())[:MOST_PANELS])
+    measures = _measures(done, wanted)
     if not measures or len({str(outcome.job.given[axis]) for outcome in done}) < 2:
         return None
     return sweep_chart(
@@ -105,18 +110,32 @@ def write_figure(drawn: Any, outcomes: Sequence[Outcome], folder: Path) -> str:
     return f"Figure: {folder / PAGE}, {folder / PICTURE}"
 
 
-def _measures(done: Sequence[Outcome]) -> dict[str, list[float]]:
-    """Name -> a number for every run, of what was noted or else claimed; what is no number is left out."""
-    columns = [outcome.record["values"] for outcome in done]
-    if not any(columns):
-        columns = [{claim["statement"]: claim["measured"] for claim in o.record["claims"]} for o in done]
-    names = dict.fromkeys(name for column in columns for name in column)
-    found = {name: [_number(column.get(name)) for column in columns] for name in names}
-    return {name: numbers for name, numbers in found.items() if any(math.isfinite(number) for number in numbers)}
+def _measures(done: Sequence[Outcome], wanted: Sequence[str]) -> dict[str, list[float]]:
+    """Name -> a number for every run; what is no number is left out."""
+    noted = _columns([outcome.record["values"] for outcome in done])
+    claimed = _columns([{claim["statement"]: claim["measured"] for claim in o.record["claims"]} for o in done])
+    known = claimed | noted
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            remedy = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, known)) or 'none'}."
+            raise InputError(f"No run has measured {name!r}; {remedy}")
+    if wanted:
+        return {name: known[name] for name in wanted}
+    # Claims are mostly of differences that must be tiny, or equal in every run: no picture.
+    told = {name: column for name, column in claimed.items() if len(set(column)) > 1 and max(map(abs, column)) > SMALL}
+    return dict(list((noted or told).items())[:MOST_PANELS])
+
+
+def _columns(records: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    names = dict.fromkeys(name for record in records for name in record)
+    found = {name: [_number(record.get(name)) for record in records] for name in names}
+    return {name: column for name, column in found.items() if any(math.isfinite(value) for value in column)}
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else math.nan
 
 
 def _kind(done: Sequence[Outcome]) -> str:

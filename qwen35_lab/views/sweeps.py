@@ -73,11 +73,12 @@ def sweep_chart(
         for measure, column in measures.items()
     ]
     flat = [curve for panel in found for curve in panel]
+    repeated = any(len(curve.points) > len(curve.means) for curve in flat)
     figure = Figure(
         make_subplots(
             rows=len(found), shared_xaxes=True, subplot_titles=list(measures), vertical_spacing=0.3 / len(found)
         ),
-        caption=" ".join(curve.said() for curve in flat),
+        caption=" ".join(curve.said() for curve in flat) + (" Open points are single runs." if repeated else ""),
         alt=f"{listed(list(measures))} against {x_name}. " + " ".join(curve.listed() for curve in flat),
         provenance=provenance,
     )  # fmt: skip
@@ -86,7 +87,8 @@ def sweep_chart(
             _draw(figure, curve, n, row, x_name, joined=numeric)
     _axis(figure, places, numeric, x_name, len(found))
     figure.update_annotations(x=0, xanchor="left", font_size=12)
-    figure.update_layout(height=MARGINS + ROOM * len(found), margin_t=70, legend_y=1 + 34 / (ROOM * len(found)))
+    height = ROOM * len(found)
+    figure.update_layout(height=MARGINS + height, margin_t=45 + 25 * any(names), legend_y=1 + 34 / height)
     return figure
 
 
