@@ -34,7 +34,7 @@ def on_dask(address: str) -> Engine:
                 f"No Dask scheduler answers at {address!r} ({type(error).__name__}); start one with `dask scheduler`, "
                 "or pass the address that it prints."
             ) from error
-        with client:
+        with client, client.as_current():
             futures = {client.submit(execute, task(job), pure=False): job for job in jobs}
             try:
                 for future in distributed.as_completed(futures):

@@ -13,7 +13,11 @@ claims = [{"statement": "small", "measured": seed, "bound": "below 50", "holds":
 answer = json.dumps({"claims": claims, "values": {"square": scale * seed**2, "odd": seed % 2 == 1}})
 sys.modules["qwen35_lab.views.notes"] = types.SimpleNamespace(record=lambda: answer)
 """
-PID = "import os, pathlib\npathlib.Path(f'pid-{seed}').write_text(str(os.getpid()))"
+PID = """
+import os, pathlib
+pathlib.Path(f"{seed}.tmp").write_text(str(os.getpid()))
+os.replace(f"{seed}.tmp", f"pid-{seed}")
+"""
 
 
 def notebook(folder: Path, *sources: str, name: str = "01_tiny", parameters: str = PARAMETERS) -> Path:
