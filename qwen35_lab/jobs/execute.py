@@ -96,27 +96,16 @@ def cores() -> int:
 
 def on_this_machine(count: int) -> Engine:
     """An engine that runs `count` jobs at a time, each with its share of the cores (unless OMP_NUM_THREADS is set)."""
+    threads = None if count == 1 else max(1, cores() // count)
 
     def run(jobs: Sequence[Job], tell: Tell) -> Iterator[tuple[Job, Result]]:
         events: queue.Queue[tuple[Job, Any]] = queue.Queue()
         runs: list[Run] = []
         halt = threading.Event()
-
-        def one(job: Job) -> None:
-            try:
-                if halt.is_set():
-                    return
-                runs.append(this := Run(task(job), None if count == 1 else max(1, cores() // count)))
-                if halt.is_set():
-                    this.stop()
-                events.put((job, this.result(lambda cell: events.put((job, cell)))))
-            except BaseException as error:  # is raised where the others are waited for
-                events.put((job, error))
-
         pool = ThreadPoolExecutor(count)
         try:
             for job in jobs:
-                pool.submit(one, job)
+                pool.submit(_one, job, threads, events, runs, halt)
             left = len(jobs)
             while left:
                 job, event = _next(events)
@@ -134,6 +123,19 @@ def on_this_machine(count: int) -> Engine:
             pool.shutdown(cancel_futures=True)
 
     return run
+
+
+def _one(job: Job, threads: int | None, events: queue.Queue, runs: list[Run], halt: threading.Event) -> None:
+    """Run a job in a thread of the pool: a number for every cell that begins, then its result, or what went wrong."""
+    try:
+        if halt.is_set():
+            return
+        runs.append(run := Run(task(job), threads))
+        if halt.is_set():  # `runs` may have been stopped just before
+            run.stop()
+        events.put((job, run.result(lambda cell: events.put((job, cell)))))
+    except BaseException as error:  # is raised where the others are waited for
+        events.put((job, error))
 
 
 def _next(events: queue.Queue) -> Any:

@@ -218,3 +218,21 @@ def test_another_version_on_the_cluster_is_said(here, cluster, monkeypatch):
     notebook(here, PID)
     assert main(["run", "01", "--notebooks", ".", "--dask", cluster, "--to", "out"]) == 1
     assert "install the same one" in rows(here / "out")[0]["error"] and not list(Path().glob("pid-*"))
+
+
+# ------------------------------------------------------------------------- a notebook of ours
+
+
+def test_a_real_notebook_hands_on_its_claims_and_a_note(here):
+    """The first cells of notebook 02, and a note at their end."""
+    whole = json.loads((Path(__file__).parents[2] / "notebooks" / "02_forward_pass.ipynb").read_text("utf-8"))
+    first = next(n for n, cell in enumerate(whole["cells"]) if "lab.claim(" in "".join(cell["source"]))
+    cell = {"cell_type": "code", "metadata": {}, "outputs": [], "execution_count": None, "id": "the-note"}
+    whole["cells"] = [*whole["cells"][: first + 1], cell | {"source": 'lab.note("layers", len(qwen.model.layers))'}]
+    Path("02_forward_pass.ipynb").write_text(json.dumps(whole), encoding="utf-8")
+    words = ["run", "02", "--notebooks", ".", "-p", "model", "nano", "--to", "out"]
+    assert main(words) == 0
+    (row,) = rows(here / "out")
+    assert row["model"] == "nano" and row["prompt"] == "" and int(row["claims_held"]) >= 1
+    assert int(row["layers"]) > 4
+    assert main([*words[:6], "nanoo", "--to", "out"]) == 2, "a model that there is not is found out at once"

@@ -38,7 +38,7 @@ def test_the_last_note_of_a_name_counts(capsys):
 
 @pytest.mark.parametrize("value", [None, [1, 2], torch.ones(3), np.ones(2), {"a": 1}, print])
 def test_what_is_no_single_value_is_refused(value):
-    with pytest.raises(lab.InputError, match="'it' is a .*; note a number, a truth value or a text"):
+    with pytest.raises(lab.InputError, match=r"'it' is a .*; note a number, a truth value or a text"):
         lab.note("it", value)
     with pytest.raises(lab.InputError, match="needs a name"):
         lab.note(" ", 1)
