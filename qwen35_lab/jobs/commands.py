@@ -93,7 +93,7 @@ def _work(jobs: Sequence[Job], options: argparse.Namespace, folder: Path, swept:
         raise InputError(f"--jobs is {options.jobs}; pass 1 or more.")
     if len({job.file for job in jobs}) < len(jobs):
         raise InputError("Two of these notebooks have the same name; run them one after the other.")
-    check_models(jobs)
+    check_models(jobs, elsewhere=bool(options.dask))
     folder = options.to or folder
     engine = on_dask(options.dask) if options.dask else on_this_machine(options.jobs)
     outcomes = work(jobs, folder, engine, again=options.again)

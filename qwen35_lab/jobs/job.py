@@ -56,14 +56,17 @@ def grid(notebook: Notebook, values: Mapping[str, list[Any]]) -> list[Job]:
     return [Job(notebook, dict(zip(values, chosen, strict=True))) for chosen in itertools.product(*values.values())]
 
 
-def check_models(jobs: Iterable[Job]) -> None:
+def check_models(jobs: Iterable[Job], *, elsewhere: bool = False) -> None:
     """Look up what `model` names, as `qwen35_lab.load` would, unless it may be on the Hub.
 
+    Args:
+        elsewhere: they run on other machines, whose folders nobody here can see.
     Raises:
         CheckpointError: it is neither shipped nor a folder.
     """
     for model in {str(job.given["model"]) for job in jobs if "model" in job.given}:
-        if "/" not in model:
+        hub = model.count("/") == 1 and not model.startswith((".", "/", "~"))
+        if not ("/" in model if elsewhere else hub):
             find_folder(model, None)
 
 

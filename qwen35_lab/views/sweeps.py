@@ -13,8 +13,9 @@ from .figure import Figure
 from .words import listed, short
 
 ROOM, MARGINS = 180, 110  # pixels of a panel, and of what is above and below all of them
-WIDE = 20  # numbers whose largest is so many times the smallest stand on a log axis
+WIDE = 10  # numbers whose largest is so many times the smallest stand on a log axis
 TICKS = 12  # more places than this are not all named
+MOST_SAID = 6  # curves that the caption speaks of; the words for who cannot see it have all
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,9 @@ def sweep_chart(
         make_subplots(
             rows=len(found), shared_xaxes=True, subplot_titles=list(measures), vertical_spacing=0.3 / len(found)
         ),
-        caption=" ".join(curve.said() for curve in flat) + (" Open points are single runs." if repeated else ""),
+        caption=" ".join(curve.said() for curve in flat[:MOST_SAID])
+        + (" The table has the other curves." if len(flat) > MOST_SAID else "")
+        + (" Open points are single runs." if repeated else ""),
         alt=f"{listed(list(measures))} against {x_name}. " + " ".join(curve.listed() for curve in flat),
         provenance=provenance,
     )  # fmt: skip

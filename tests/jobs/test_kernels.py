@@ -234,5 +234,5 @@ def test_a_real_notebook_hands_on_its_claims_and_a_note(here):
     assert main(words) == 0
     (row,) = rows(here / "out")
     assert row["model"] == "nano" and row["prompt"] == "" and int(row["claims_held"]) >= 1
-    assert int(row["layers"]) > 4
+    assert row["layers"] == "4"
     assert main([*words[:6], "nanoo", "--to", "out"]) == 2, "a model that there is not is found out at once"

@@ -136,6 +136,10 @@ def test_models_are_looked_up_before_anything_runs(tiny):
     check_models([Job(tiny, {"model": "recall"}), Job(tiny, {"model": "Qwen/Qwen3.5-0.8B"}), Job(tiny)])
     with pytest.raises(lab.CheckpointError, match=r"did you mean 'recall'\?"):
         check_models([Job(tiny, {"model": "recal"})])
+    gone = [Job(tiny, {"model": "./no/folder"})]
+    with pytest.raises(lab.CheckpointError, match="no folder"):
+        check_models(gone)
+    check_models(gone, elsewhere=True)
 
 
 # ------------------------------------------------------------------------- the table and the figure
