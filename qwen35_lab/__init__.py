@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from . import exercises, nano, recall, views
     from .examples import example
     from .exercises import check, check_solution, progress
-    from .views import claim, show_source, step
+    from .views import claim, note, show_source, step
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,14 +38,14 @@ __all__ = [
     "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "ToolCall",
     "Trace", "TraceError", "VisionConfig", "analysis", "check", "check_solution", "claim", "diff", "edit",
     "edit_effect", "example", "exercises", "family", "from_config", "gap", "inputs", "load", "load_config",
-    "logit_lens", "nano", "parity_ledger", "parse_answer", "progress", "recall", "record", "routing", "save",
+    "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "progress", "recall", "record", "routing", "save",
     "show_source", "step", "taps", "views",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.
-_LATER: dict[str, str] = dict.fromkeys(("views", "claim", "show_source", "step"), "views")
-_LATER |= dict.fromkeys(("exercises", "check"), "exercises") | {"recall": "recall", "nano": "nano"}
-_LATER |= dict.fromkeys(("check_solution", "progress"), "exercises")
+_LATER: dict[str, str] = dict.fromkeys(("views", "claim", "note", "show_source", "step"), "views")
+_LATER |= dict.fromkeys(("exercises", "check", "check_solution", "progress"), "exercises")
+_LATER |= {"recall": "recall", "nano": "nano"}
 _LATER["example"] = "examples"
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from . import __version__
 from .errors import CheckpointError, InputError, LabError
+from .jobs import commands as jobs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, 2 after an error of this package, or 130 after an interrupt."""
+    """Run one command; returns 0, 1 if a notebook failed, 2 after an error of this package, 130 after an interrupt."""
     options = _parser().parse_args(arguments)
     try:
         code = options.run(options)
@@ -37,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qwen35-lab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    jobs.add(commands)
     train = commands.add_parser("train", help="train one of the small models that ship with this package")
     models = train.add_subparsers(title="models", required=True, metavar="MODEL")
     _add_training(models, "recall", 400, "recall with overwrites: a few minutes per seed on one CPU thread")

@@ -35,7 +35,7 @@ LAYERS = [
     {"training", "muon", "nano", "recall", "examples"},
     {"analysis"},
     {"views"},
-    {"exercises", "serve", "doctor", "cli", "__init__", "__main__"},
+    {"exercises", "jobs", "serve", "doctor", "cli", "__init__", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
@@ -43,7 +43,7 @@ HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 MODEL_MAY_IMPORT = {"qwen35_lab.config", "qwen35_lab.errors", "qwen35_lab.model", "torch", "einops"}
 
 # `import qwen35_lab` must stay quick, and work where these are missing or broken.
-HEAVY = ["transformers", "plotly", "ipywidgets", "anywidget", "IPython", "PIL", "huggingface_hub"]
+HEAVY = ["transformers", "plotly", "ipywidgets", "anywidget", "IPython", "PIL", "huggingface_hub", "papermill", "dask"]
 
 
 # ------------------------------------------------------------------------- imports point one way

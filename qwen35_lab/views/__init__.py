@@ -22,12 +22,14 @@ from .live import edit_deck
 from .looking import cover_deck, gaze_deck, picture_map, tower_deck
 from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
+from .notes import note, noted
 from .places import channel_chart, position_chart
 from .replay import memory_replay, write_replay
 from .routing import expert_deck, expert_heat_map, expert_load
 from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
 from .stepper import Stepper, step
+from .sweeps import sweep_chart
 from .tape import draft_tape
 from .theme import COLOURS, badge
 
@@ -36,8 +38,10 @@ __all__ = [
     "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck",
     "claim", "claims", "cost_curves", "cover_deck", "crossings", "dial_curve", "draft_speed_chart", "draft_tape",
     "edit_deck", "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives",
-    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture",
+    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay",
+    "note", "noted", "parity_chart", "picture",
     "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms",
-    "rollback_errors", "show_source", "state_cinema", "step", "token_strip", "tower_deck", "training_curves",
+    "rollback_errors", "show_source", "state_cinema", "step",
+    "sweep_chart", "token_strip", "tower_deck", "training_curves",
     "write_erase_decay", "write_replay",
 ]  # fmt: skip
