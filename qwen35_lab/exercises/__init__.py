@@ -5,6 +5,7 @@ broken = lab.exercises.plant(qwen, seed=1)
 lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about something given
 """
 
+from .cost import CHECKS as COST
 from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
@@ -14,7 +15,7 @@ from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING, **COST}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:
