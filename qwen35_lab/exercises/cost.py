@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..analysis.cost import mixed, mixer_cost
+from ..analysis.cost import MIXES, mixed, mixer_cost
 from ..analysis.scaling import LayerTimes
 from ..config import FULL, LINEAR, ModelConfig, TextConfig
 from ..family import load_config
@@ -217,6 +217,8 @@ def check_doubling(answer: Any, given: Any) -> tuple[bool, str]:
         return False, f"Pass a dict of a factor for each mix; this is a {type(answer).__name__}."
     if missing := [mix for mix, factor in answer.items() if factor is None]:
         return False, f"Not written yet: predict a number for {', '.join(missing)}."
+    if unknown := [mix for mix in answer if mix not in MIXES]:
+        return False, f"There is no mix {unknown[0]!r}; the mixes are {', '.join(MIXES)}."
     said, wrong = [], []
     for mix, factor in answer.items():
         if isinstance(factor, bool) or not isinstance(factor, int | float):
