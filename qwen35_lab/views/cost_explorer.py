@@ -161,13 +161,13 @@ def _panel(
 
 
 def cost_explorer(
-    machine: Machine, models: Sequence[str] = OFFICIAL, *, dtype: str = "bfloat16",
+    here: Machine, models: Sequence[str] = OFFICIAL, *, dtype: str = "bfloat16",
     usd_an_hour: Mapping[str, float] | None = None, **at: int,
 ) -> CostExplorer:  # fmt: skip
     """What texts of any length cost, for every model and mix of layers.
 
     Args:
-        machine: this one, measured (`measure_machine`); the data sheets stand beside it.
+        here: this machine, measured (`measure_machine`); the data sheets stand beside it.
         models: by name.
         dtype: of the weights and caches whose bytes are shown; seconds are of each machine's own dtype.
         usd_an_hour: what an hour of each machine is taken to cost, by its name in `DATA_SHEETS`, or "here".
@@ -182,12 +182,12 @@ def cost_explorer(
         raise InputError(f"There is no machine {listed(sorted(unknown))}; price 'here', {listed(list(DATA_SHEETS))}.")
     if any(not (isinstance(p, int | float) and math.isfinite(p) and p >= 0) for p in prices.values()):
         raise InputError(f"A price of an hour is not a number of dollars, 0 or more: {prices}.")
-    machines = {"here": machine, **DATA_SHEETS}
+    machines = {"here": here, **DATA_SHEETS}
     data = describe([full_name(name) for name in models], machines, dtype, prices)
     said = ", ".join(f"${prices[key]:g} an hour for {found.name}" for key, found in machines.items())
     data["caption"] = (
-        f"Bytes in {dtype}, states in float32. Seconds by a roofline: {machine!r}; the H100 at the peak of its data "
+        f"Bytes in {dtype}, states in float32. Seconds by a roofline: {here!r}; the H100 at the peak of its data "
         f"sheet, which no program reaches. Prices are assumed: {said}. Hatched: FLOPs that PyTorch's counter misses "
         "on a CPU. Mixes other than 3 : 1 were never trained."
     )
-    return CostExplorer(data, f"RANDOM · analytic, from the official configs · {machine.name} measured", **at)
+    return CostExplorer(data, f"RANDOM · analytic, from the official configs · {here.name} measured", **at)

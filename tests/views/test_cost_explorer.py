@@ -10,7 +10,7 @@ from PIL import Image
 
 import qwen35_lab as lab
 from qwen35_lab.analysis import MIXES, Machine, bytes_held, mixed, pass_cost, predicted_seconds
-from qwen35_lab.family import break_even_tokens, load_config
+from qwen35_lab.family import break_even_tokens, load_config, weight_bytes
 from qwen35_lab.views import cost_explorer
 from qwen35_lab.views.caches import size
 from qwen35_lab.views.cost_explorer_data import BATCHES, CONTEXTS
@@ -61,7 +61,7 @@ def test_what_it_adds_up_is_what_a_whole_model_costs(shown, at):
     kept = bytes_held(config, tokens, batch)
     assert held["keys and values"][n] == kept.kv and held["states"][n] == kept.state
     assert held["inputs"][n] == kept.conv_state
-    text_only = lab.family.__globals__["weight_bytes"](config, text_only=True)
+    text_only = weight_bytes(config, text_only=True)
     assert held["weights"][n] == pytest.approx(text_only, rel=1e-12)
     made = batch * (1 if at["view"] else tokens)
     usd = (0.1, 3.0)[at["machine"]]
@@ -106,7 +106,7 @@ def test_the_browsers_sums_are_pythons(shown):
 # ------------------------------------------------------------------------- what it says
 
 
-@pytest.mark.parametrize("model, name", enumerate(MODELS))
+@pytest.mark.parametrize("model, name", list(enumerate(MODELS)))
 def test_break_even_is_where_the_family_table_has_it(shown, model, name):
     put(shown, places(model=model))
     mark = shown.panels()[0]["mark"]
