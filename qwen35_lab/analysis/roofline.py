@@ -50,13 +50,15 @@ class Machine:
         """FLOPs that take as long as reading one byte: an operation with fewer waits for memory."""
         return self.flops / self.reads
 
-    def __repr__(self) -> str:
+    @property
+    def words(self) -> str:
+        """The constants, for a caption."""
         moves = "" if self.moves is None else f", arrays moved at {self.moves / 1e9:.3g} GB/s"
-        noise = f"; repeats differ by {self.spread:.0%}" if self.spread else ""
-        return (
-            f"Machine({self.name}, {self.dtype}: {self.flops / 1e9:,.4g} GFLOP/s, weights read at "
-            f"{self.reads / 1e9:,.4g} GB/s{moves}{noise})"
-        )
+        rates = f"{self.flops / 1e9:,.3g} GFLOP/s, weights read at {self.reads / 1e9:,.3g} GB/s{moves}"
+        return rates + (f"; repeats differ by {self.spread:.0%}" if self.spread else "")
+
+    def __repr__(self) -> str:
+        return f"Machine({self.name}, {self.dtype}: {self.words})"
 
 
 # The fastest that a data sheet promises (NVIDIA H100 SXM5: dense BF16 tensor cores, HBM3); no program reaches it.

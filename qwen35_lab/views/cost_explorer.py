@@ -186,8 +186,8 @@ def cost_explorer(
     data = describe([full_name(name) for name in models], machines, dtype, prices)
     said = ", ".join(f"${prices[key]:g} an hour for {found.name}" for key, found in machines.items())
     data["caption"] = (
-        f"Bytes in {dtype}, states in float32. Seconds by a roofline: {here!r}; the H100 at the peak of its data "
-        f"sheet, which no program reaches. Prices are assumed: {said}. Hatched: FLOPs that PyTorch's counter misses "
-        "on a CPU. Mixes other than 3 : 1 were never trained."
+        f"Bytes in {dtype}, states in float32. Seconds by a roofline; {here.name}, {here.dtype}: {here.words}. The "
+        f"H100 at the peak of its data sheet, which no program reaches. Prices are assumed: {said}. Hatched: FLOPs "
+        "that PyTorch's counter misses on a CPU. Mixes other than 3 : 1 were never trained."
     )
     return CostExplorer(data, f"RANDOM · analytic, from the official configs · {here.name} measured", **at)
