@@ -1,11 +1,12 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import pictures, replay, routing
+from . import clocks, pictures, replay, routing
 from .attention import attention_map
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
 from .compare import Differences, diff, gap
 from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
+from .heads import Heads, attention_result, head_statistics
 from .influence import (
     InfluenceParts,
     assemble,
@@ -15,6 +16,7 @@ from .influence import (
     within_chunk_mask,
 )
 from .lens import Lens, logit_lens
+from .long_context import Reach, reach_of
 from .naming import Naming, naming
 from .parity import ParityLedger, parity_ledger, quiet_transformers, transformers_model
 from .pictured import Theirs, by_transformers
@@ -26,12 +28,14 @@ from .taking_back import TakenBack, read_and_keep, state_gap, take_back
 from .walk import divergence
 
 __all__ = [
-    "Acceptance", "Contributions", "Differences", "DraftSpeed", "Effect", "Growth", "InfluenceParts", "Ledger", "Lens",
-    "Naming", "NeedleMap", "ParityLedger", "RecallMap", "Recalled", "Routing", "StateGeometry", "TakenBack", "Tapes",
-    "Theirs", "Ties", "acceptance", "assemble", "attention_map", "by_transformers", "cache_growth", "coactivation",
-    "contributions", "diff", "divergence", "draft_speed", "edit_effect", "effect", "gap", "half_life", "influence_map",
-    "influence_parts", "jensen_shannon", "layer_bytes", "layer_kinds", "ledger", "logit_lens", "naming", "needle_map",
-    "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers", "read_and_keep", "recall_map", "recalled",
-    "record_tapes", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_gap", "state_geometry",
-    "strongest_reader", "take_back", "ties", "transformers_model", "within_chunk_mask",
+    "Acceptance", "Contributions", "Differences", "DraftSpeed", "Effect", "Growth", "Heads", "InfluenceParts",
+    "Ledger", "Lens", "Naming", "NeedleMap", "ParityLedger", "Reach", "RecallMap", "Recalled", "Routing",
+    "StateGeometry", "TakenBack", "Tapes", "Theirs", "Ties", "acceptance", "assemble", "attention_map",
+    "attention_result", "by_transformers", "cache_growth", "clocks", "coactivation", "contributions", "diff",
+    "divergence", "draft_speed", "edit_effect", "effect", "gap", "half_life", "head_statistics", "influence_map",
+    "influence_parts", "jensen_shannon", "layer_bytes", "layer_kinds", "ledger", "logit_lens", "naming",
+    "needle_map", "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers", "reach_of", "read_and_keep",
+    "recall_map", "recalled", "record_tapes", "replay", "residual_stream", "retrieval", "routing", "routing_of",
+    "state_gap", "state_geometry", "strongest_reader", "take_back", "ties", "transformers_model",
+    "within_chunk_mask",
 ]  # fmt: skip

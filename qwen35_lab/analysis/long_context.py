@@ -3,7 +3,7 @@
 A `config.json` is read as transformers 5 reads it, through `ModelConfig`. A command line is read as vLLM reads it
 (`vllm/config/model.py`, commit 0052a5b8, `_apply_dict_overrides` and `_get_and_verify_max_len`):
 
-* `--rope-scaling` and `--rope-theta` are no longer options (gone since 0.11.1, vllm-project/vllm#28006): it does not start.
+* `--rope-scaling` and `--rope-theta` are gone since 0.11.1 (vllm-project/vllm#28006): the server does not start.
 * `--hf-overrides '{"text_config": {"rope_parameters": {…}}}'` is merged into the text model's config. The same
   `rope_parameters` at the top level is set beside the text model's config, which nobody reads: a silent no-op.
 * Without `--max-model-len` the length is the config's: `max_position_embeddings`, or with YaRN
@@ -38,8 +38,8 @@ def reach_of(served: str | Mapping[str, Any], config: Mapping[str, Any]) -> Reac
     """Whether YaRN is active, and the longest text.
 
     Args:
-        served: a command, "vllm serve Qwen/Qwen3.5-4B --max-model-len 65536"; or a `config.json` that was read, which is
-            then judged itself.
+        served: a command, "vllm serve Qwen/Qwen3.5-4B --max-model-len 65536"; or a `config.json` that was read, which
+            is then judged itself.
         config: the `config.json` of the model that the command serves.
     Raises:
         InputError: no command of this kind. ConfigError: a config of another family.

@@ -10,6 +10,7 @@ from .caches import cache_growth, cache_sizes, rollback_errors
 from .charts import layer_contributions, reading_maps, residual_norms
 from .cinema import state_cinema
 from .claims import Claim, claim
+from .clock_wall import ClockWall, clock_wall
 from .curves import cost_curves, crossings, dial_curve, parity_chart, training_curves
 from .deck import Deck
 from .drafts import acceptance_chart, acceptance_law_chart, draft_speed_chart
@@ -32,12 +33,12 @@ from .tape import draft_tape
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper", "acceptance_chart",
-    "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck",
-    "claim", "claims", "cost_curves", "cover_deck", "crossings", "dial_curve", "draft_speed_chart", "draft_tape",
-    "edit_deck", "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives",
-    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture",
-    "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms",
-    "rollback_errors", "show_source", "state_cinema", "step", "token_strip", "tower_deck", "training_curves",
-    "write_erase_decay", "write_replay",
+    "COLOURS", "Claim", "ClockWall", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper",
+    "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes",
+    "channel_chart", "chunk_deck", "claim", "claims", "clock_wall", "cost_curves", "cover_deck", "crossings",
+    "dial_curve", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "expert_deck", "expert_heat_map",
+    "expert_load", "film_deck", "gaze_deck", "half_lives", "heat_map", "influence_deck", "layer_contributions",
+    "logit_lens_map", "memory_replay", "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart",
+    "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "show_source", "state_cinema", "step",
+    "token_strip", "tower_deck", "training_curves", "write_erase_decay", "write_replay",
 ]  # fmt: skip

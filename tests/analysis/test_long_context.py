@@ -78,5 +78,5 @@ def test_what_is_no_command_is_refused(command, told):
 
 
 def test_a_config_of_another_family_is_refused():
-    with pytest.raises(lab.ConfigError, match="not of the Qwen3.5 family"):
+    with pytest.raises(lab.ConfigError, match=r"not of the Qwen3\.5 family"):
         reach_of({"model_type": "llama"}, OFFICIAL)

@@ -8,7 +8,7 @@ import torch
 from small import IDS, MOE, small
 
 import qwen35_lab as lab
-from qwen35_lab.analysis.rope_spectrum import kernel, mean_logit, rope_spectrum, stretched, turn, unseen, yarn
+from qwen35_lab.analysis.clocks import kernel, mean_logit, rope_spectrum, stretched, turn, unseen, yarn
 from qwen35_lab.family import OFFICIAL
 from qwen35_lab.model.rope import rotary_angles, rotate
 

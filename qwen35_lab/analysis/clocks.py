@@ -1,9 +1,9 @@
 """RoPE as a row of clocks, and YaRN as a filter on how fast they run.
 
-Every rotated pair of features is a clock: at position p its hand has turned by ω·p, and q·k sees the difference of two
-hands, ω·(distance). YaRN (Peng et al. 2023, arXiv 2309.00071, §3.2 and 3.4) leaves clocks alone that turned often within
-the length of the training, slows those by `factor` that had not completed a turn, and blends between. It also multiplies
-cos and sin by an attention factor, and so q·k of the rotated features, and of no others, by its square.
+Every rotated pair of features is a clock: at position p its hand has turned by ω·p, and q·k sees the difference of
+two hands, ω·(distance). YaRN (Peng et al. 2023, arXiv 2309.00071, §3.2 and 3.4) leaves clocks alone that turned often
+within the length of the training, slows those by `factor` that had not completed a turn, and blends between. It also
+multiplies cos and sin by an attention factor, and so q·k of the rotated features, and of no others, by its square.
 
 What is assumed: that "the length of the training" is `max_position_embeddings`, unless you say otherwise.
 """
