@@ -17,6 +17,7 @@ from .drafts import acceptance_chart, acceptance_law_chart, draft_speed_chart
 from .elevator_widget import LayerElevator, elevator
 from .figure import Figure
 from .film import film_deck
+from .heads import heads_deck
 from .influence import attention_pair, chunk_deck, influence_deck
 from .lens import logit_lens_map
 from .live import edit_deck
@@ -25,6 +26,7 @@ from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
 from .places import channel_chart, position_chart
 from .replay import memory_replay, write_replay
+from .rotation import distance_curves, spectrum_chart
 from .routing import expert_deck, expert_heat_map, expert_load
 from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
@@ -36,9 +38,10 @@ __all__ = [
     "COLOURS", "Claim", "ClockWall", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper",
     "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes",
     "channel_chart", "chunk_deck", "claim", "claims", "clock_wall", "cost_curves", "cover_deck", "crossings",
-    "dial_curve", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "expert_deck", "expert_heat_map",
-    "expert_load", "film_deck", "gaze_deck", "half_lives", "heat_map", "influence_deck", "layer_contributions",
-    "logit_lens_map", "memory_replay", "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart",
-    "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "show_source", "state_cinema", "step",
-    "token_strip", "tower_deck", "training_curves", "write_erase_decay", "write_replay",
+    "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "expert_deck",
+    "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck", "heat_map",
+    "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture",
+    "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms",
+    "rollback_errors", "show_source", "spectrum_chart", "state_cinema", "step", "token_strip", "tower_deck",
+    "training_curves", "write_erase_decay", "write_replay",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ const rounds = x => x >= 100 ? count(Math.round(x)) : x.toFixed(x < 10 ? 2 : 1);
 
 function drawWall(pen, clocks, position, factor, width, ink, colours) {
   const columns = clamp(Math.floor(width / 74), 4, 8), wide = Math.min(width / columns, 96), radius = Math.min(0.34 * wide, 30);
-  const high = 2 * radius + 38;
+  const high = 2 * radius + 38, said = [];
   clocks.forEach((clock, n) => {
     const x = (n % columns + 0.5) * wide, y = Math.floor(n / columns) * high + radius + 5;
     const at = clock.speed * position / TURN, fresh = isUnseen(clock, position), top = -TURN / 4;
@@ -32,15 +32,15 @@ function drawWall(pen, clocks, position, factor, width, ink, colours) {
     pen.beginPath();
     pen.arc(x, y, 2.4, 0, TURN);
     pen.fill();
-    pen.textAlign = "center";
-    pen.font = `${fresh ? "bold " : ""}11px system-ui, sans-serif`;
-    pen.fillText(fresh ? "unseen!" : `${rounds(at)} turn${at === 1 ? "" : "s"}`, x, y + radius + 14);
-    pen.font = "10.5px system-ui, sans-serif";
-    pen.fillStyle = ink;
-    const slowed = factor > 1 && clock.did !== "left";
-    pen.fillText(`${n}${slowed ? (clock.did === "divided" ? ` ÷ ${factor}` : ` ÷ ${(clock.own / clock.speed).toFixed(2)}`) : ""}`, x, y + radius + 26);
+    const by = clock.did === "divided" ? factor : (clock.own / clock.speed).toFixed(2);
+    said.push([fresh, fresh ? "unseen!" : `${rounds(at)} turns`, x, y + radius + 14]);
+    said.push([null, `${n}${factor > 1 && clock.did !== "left" ? ` ÷ ${by}` : ""}`, x, y + radius + 26]);
   });
-  return Math.ceil(clocks.length / columns) * high + 4;
+  pen.textAlign = "center"; // a change of font is slow: one after the other
+  for (const [kind, font, colour] of [[false, "11px", ink], [true, "bold 11px", colours.attention], [null, "10.5px", ink]]) {
+    [pen.font, pen.fillStyle] = [`${font} system-ui, sans-serif`, colour];
+    for (const [own, text, x, y] of said) if (own === kind) pen.fillText(text, x, y);
+  }
 }
 
 // one of the two charts: where on the canvas, how a distance becomes x, and what is drawn
@@ -85,6 +85,7 @@ function render({ model, el }) {
   const d = decode(JSON.parse(model.get("payload"))), root = makeRoot("q35-clock_wall", "clock wall", d.colours);
   const here = Object.fromEntries(["kind", "factor", "place"].map(name => [name, model.get(name)]));
   const state = inStep(model, here, to => go(to, false)), began = JSON.parse(model.get("start")), trained = new Map();
+  let kept = "";
 
   const kinds = choice("clocks of", d.kinds.map(k => k.name), here.kind, kind => go({ kind }));
   const where = slide("position", 0, PLACES, 1, place => { stop(); go({ place }); });
@@ -121,7 +122,7 @@ function render({ model, el }) {
   if (d.kinds.length > 1) knobs.append(kinds.label);
   knobs.append(run, stretch.label, reset);
 
-  const wall = canvasOf("q35-wall", { role: "img" }), chart = canvasOf("q35-kernel", { role: "img" });
+  const wall = canvasOf("q35-wall", { role: "img" }), chart = canvasOf("q35-kernel", { role: "img" }), paper = canvasOf("", {});
   const left = make("div", "q35-left"), facts = make("div", "q35-right"), body = make("div", "q35-body");
   const told = make("div", "q35-told", "", { "aria-live": "polite" }), heading = make("div", "q35-heading", d.heading);
   left.append(wall.canvas, make("div", "q35-key", d.key));
@@ -167,29 +168,34 @@ function render({ model, el }) {
     root.dispatchEvent(new CustomEvent("q35-drawn", { bubbles: true }));
   }
 
+  // the charts change with the factor only, and are kept; the position is a line over them
   function drawCharts(kind, factor, clocks, temperature, position, ink) {
     const room = Math.max(240, root.clientWidth), beside = room >= 620, wide = (beside ? room / 2 : room) - 46;
-    const pen = chart.begin(room, beside ? 192 : 384), end = REACH * kind.native, log = Math.log(end);
+    const high = beside ? 192 : 384, end = REACH * kind.native, log = Math.log(end);
     const boxes = [{ left: 34, top: 22, wide, high: 140 }, { left: beside ? room / 2 + 34 : 34, top: beside ? 22 : 214, wide, high: 140 }];
-    if (!trained.has(kind)) {
-      const own = clocksOf(kind, 1);
-      trained.set(kind, { own, long: longMeans(own, 1, end) });
-    }
-    const { own, long } = trained.get(kind);
     const x0 = v => boxes[0].left + v / NEAR * wide, x1 = v => boxes[1].left + Math.log(Math.max(1, v)) / log * wide;
-    const y0 = axes(pen, boxes[0], `a short text: distance 0 to ${NEAR}`, [0, 16, 32, 48, 64].map(v => [v, v]), x0, ink);
-    const powers = Array.from({ length: Math.floor(Math.log10(end)) + 1 }, (_, n) => [10 ** n, shorten(10 ** n)]);
-    const y1 = axes(pen, boxes[1], `a long one: distance 1 to ${shorten(end)}, log scale`, powers, x1, ink);
-    curve(pen, [[x1(kind.native), y1(-0.25)], [x1(kind.native), y1(1.4)]], d.colours.deltanet, 1.2, [2, 2]);
-    if (position > 0) curve(pen, [[x1(position), y1(-0.25)], [x1(position), y1(1.4)]], d.colours.attention, 1.5, []);
-    const near = Array.from({ length: NEAR + 1 }, (_, v) => v);
-    const middle = n => boxes[1].left + (n + 0.5) / COLUMNS * wide;
-    curve(pen, near.map(v => [x0(v), y0(kernelOf(own, 1, v))]), "rgba(128,128,128,1)", 1.8, [5, 3]);
-    curve(pen, long.map((v, n) => [middle(n), y1(v)]), "rgba(128,128,128,1)", 1.8, [5, 3]);
-    curve(pen, near.map(v => [x0(v), y0(kernelOf(clocks, temperature, v))]), d.colours.ffn, 2, []);
-    curve(pen, longMeans(clocks, temperature, end).map((v, n) => [middle(n), y1(v)]), d.colours.ffn, 2, []);
-    chart.canvas.setAttribute("aria-label", `q·k of the rotated features: at distance 0 ${temperature.toFixed(3)}, at 16 `
-      + `${kernelOf(clocks, temperature, 16).toFixed(3)} (as trained ${kernelOf(own, 1, 16).toFixed(3)})`);
+    const key = [here.kind, factor, room, ink].join();
+    if (key !== kept) {
+      kept = key;
+      const pen = paper.begin(room, high), own = clocksOf(kind, 1);
+      const y0 = axes(pen, boxes[0], `a short text: distance 0 to ${NEAR}`, [0, 16, 32, 48, 64].map(v => [v, v]), x0, ink);
+      const powers = Array.from({ length: Math.floor(Math.log10(end)) + 1 }, (_, n) => [10 ** n, shorten(10 ** n)]);
+      const y1 = axes(pen, boxes[1], `a long one: distance 1 to ${shorten(end)}, log scale`, powers, x1, ink);
+      curve(pen, [[x1(kind.native), boxes[1].top], [x1(kind.native), y1(-0.25)]], d.colours.deltanet, 1.2, [2, 2]);
+      if (!trained.has(kind)) trained.set(kind, longMeans(own, 1, end));
+      const near = Array.from({ length: NEAR + 1 }, (_, v) => v), middle = n => boxes[1].left + (n + 0.5) / COLUMNS * wide;
+      for (const [which, scale, long, colour, dash] of [
+        [own, 1, trained.get(kind), "rgba(128,128,128,1)", [5, 3]], [clocks, temperature, longMeans(clocks, temperature, end), d.colours.ffn, []],
+      ]) {
+        curve(pen, near.map(v => [x0(v), y0(kernelOf(which, scale, v))]), colour, 1.9, dash);
+        curve(pen, long.map((v, n) => [middle(n), y1(v)]), colour, 1.9, dash);
+      }
+      chart.canvas.setAttribute("aria-label", `q·k of the rotated features: at distance 0 ${temperature.toFixed(3)}, at 16 `
+        + `${kernelOf(clocks, temperature, 16).toFixed(3)} (as trained ${kernelOf(own, 1, 16).toFixed(3)})`);
+    }
+    const pen = chart.begin(room, high), at = x1(position);
+    pen.drawImage(paper.canvas, 0, 0, room, high);
+    if (position > 0) curve(pen, [[at, boxes[1].top], [at, boxes[1].top + boxes[1].high]], d.colours.attention, 1.5, []);
   }
 
   const watcher = new ResizeObserver(() => show());

@@ -50,7 +50,7 @@ console.log(JSON.stringify(kinds.map(kind => factors.map(factor => {
 )
 def test_the_browsers_rules_are_the_packages(nano):
     kinds = [Clocks("official", OFFICIAL.text), Clocks("tiny", nano.text, 512)]
-    places = list(range(0, PLACES + 1, 7)) + [PLACES]
+    places = [*range(0, PLACES + 1, 7), PLACES]
     question = json.dumps({"kinds": [k.describe() for k in kinds], "factors": FACTORS, "places": places})
     script = (HERE / "clock_wall_rules.js").read_text(encoding="utf-8") + ASK
     answer = subprocess.run(["node", "-e", script], input=question, capture_output=True, text=True, check=True).stdout
@@ -90,8 +90,8 @@ def test_it_says_what_the_spectrum_says(nano):
 
 
 def test_beyond_the_training_hands_stand_where_they_never_stood(nano):
-    shown = wall(nano, position=2 * NATIVE)
-    assert dict((n, v) for n, v, _ in shown.facts())["hands where they never stood"] == "10"
+    shown = wall(nano, position=300_000)
+    assert ("hands where they never stood", "10", True) in shown.facts()
     assert "10 hands stand at angles that training never showed" in shown.said()
     shown.factor = FACTORS.index(4)
     assert "every hand" in shown.said() and shown.spectrum().factor == 4
