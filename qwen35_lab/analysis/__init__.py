@@ -24,19 +24,19 @@ from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
 from .residual import Contributions, contributions, layer_kinds, residual_stream
 from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
 from .state import Ledger, Recalled, StateGeometry, half_life, ledger, recalled, retrieval, state_geometry
-from .surprise import Cost, cost, surprise
+from .surprise import SurpriseChange, surprise, surprise_change
 from .taking_back import TakenBack, read_and_keep, state_gap, take_back
 from .walk import divergence
 
 __all__ = [
-    "Acceptance", "Contributions", "Cost", "Differences", "DraftSpeed", "Effect", "Growth", "Heads",
-    "InfluenceParts", "Ledger", "Lens", "Naming", "NeedleMap", "ParityLedger", "Reach", "RecallMap", "Recalled",
-    "Routing", "StateGeometry", "TakenBack", "Tapes", "Theirs", "Ties", "acceptance", "assemble", "attention_map",
-    "attention_result", "by_transformers", "cache_growth", "clocks", "coactivation", "contributions", "cost",
-    "diff", "divergence", "draft_speed", "edit_effect", "effect", "gap", "half_life", "head_statistics",
-    "influence_map", "influence_parts", "jensen_shannon", "layer_bytes", "layer_kinds", "ledger", "logit_lens",
-    "naming", "needle_map", "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers", "reach_of",
-    "read_and_keep", "recall_map", "recalled", "record_tapes", "replay", "residual_stream", "retrieval", "routing",
-    "routing_of", "state_gap", "state_geometry", "strongest_reader", "surprise", "take_back", "ties",
-    "transformers_model", "within_chunk_mask",
+    "Acceptance", "Contributions", "Differences", "DraftSpeed", "Effect", "Growth", "Heads", "InfluenceParts",
+    "Ledger", "Lens", "Naming", "NeedleMap", "ParityLedger", "Reach", "RecallMap", "Recalled", "Routing",
+    "StateGeometry", "SurpriseChange", "TakenBack", "Tapes", "Theirs", "Ties", "acceptance", "assemble",
+    "attention_map", "attention_result", "by_transformers", "cache_growth", "clocks", "coactivation",
+    "contributions", "diff", "divergence", "draft_speed", "edit_effect", "effect", "gap", "half_life",
+    "head_statistics", "influence_map", "influence_parts", "jensen_shannon", "layer_bytes", "layer_kinds", "ledger",
+    "logit_lens", "naming", "needle_map", "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers",
+    "reach_of", "read_and_keep", "recall_map", "recalled", "record_tapes", "replay", "residual_stream", "retrieval",
+    "routing", "routing_of", "state_gap", "state_geometry", "strongest_reader", "surprise", "surprise_change",
+    "take_back", "ties", "transformers_model", "within_chunk_mask",
 ]  # fmt: skip

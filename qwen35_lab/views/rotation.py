@@ -64,12 +64,12 @@ def distance_curves(distances: Sequence[int], logits: Tensor, *, provenance: obj
     """
     if logits.ndim != 2 or logits.shape[1] != len(distances) or not logits.numel():
         raise InputError(f"The scores have shape {list(logits.shape)}; pass [head, {len(distances)}].")
-    falls = logits[:, 0] - logits[:, -1]
-    most, least = int(falls.argmax()), int(falls.argmin())
+    change = logits[:, -1] - logits[:, 0]
+    low, high = int(change.argmin()), int(change.argmax())
     figure = Figure(
-        caption=f"From distance {distances[0]} to {distances[-1]} the score of an average pair falls most in head "
-        f"{most}, by {signed(falls[most])}, and least in head {least}, by {signed(falls[least])}. A difference of 1 is "
-        "a factor of e between two weights.",
+        caption=f"From distance {distances[0]} to {distances[-1]} the score of an average pair changes by "
+        f"{signed(change[low])} in head {low} to {signed(change[high])} in head {high}. A difference of 1 is a factor "
+        "of e between two weights.",
         alt="Scores by distance. "
         + "; ".join(f"head {h}: {signed(row[0])} at {distances[0]}, {signed(row[-1])} at {distances[-1]}"
                     for h, row in enumerate(logits)),
