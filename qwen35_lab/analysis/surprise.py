@@ -52,5 +52,5 @@ def surprise_change(before: list[Tensor], after: list[Tensor]) -> SurpriseChange
         raise InputError("Pass the surprises by the same answers before and after, two of them at least.")
     means = torch.stack([(b - a).mean() for a, b in zip(before, after, strict=True)])
     error = float(means.std()) / math.sqrt(len(means))
-    ends = (float(torch.cat(each).mean()) for each in (before, after))
-    return SurpriseChange(*ends, float(means.mean()), error, len(means))
+    mean_before, mean_after = (float(torch.cat(each).mean()) for each in (before, after))
+    return SurpriseChange(mean_before, mean_after, float(means.mean()), error, len(means))

@@ -153,8 +153,8 @@ function render({ model, el }) {
       [`of the ${count(kind.native)} in training`, `${(position / kind.native).toPrecision(3)} ×`],
       ["clocks that had not once been round", `${slowest} of ${clocks.length}`],
       ["hands where they never stood", `${fresh}`, true],
-      [`left alone, blended, divided by ${factor}`, ["left", "blended", "divided"].map(of).join(", ")],
-      ["cos and sin are multiplied by", attentionFactor(factor).toFixed(4)],
+      ["left alone, blended, divided by the factor", ["left", "blended", "divided"].map(of).join(", ")],
+      ["attention factor, on cos and sin", attentionFactor(factor).toFixed(4)],
       ["q·k of rotated features", `× ${temperature.toFixed(3)}`, true],
     ]));
     told.textContent = fresh

@@ -50,13 +50,14 @@ class Clocks:
 
 
 def position_of(place: int, native: int) -> int:
-    """The position that a place of the slider stands for: 0 to `REACH` times the native length, growing by a factor."""
-    return math.floor(math.expm1(place / PLACES * math.log1p(REACH * native)) + 0.5)
+    """The position that a place of the slider stands for, 0 to `REACH` native lengths: its share to the fourth."""
+    share = place / PLACES
+    return math.floor(REACH * native * share * share * share * share + 0.5)
 
 
 def place_of(position: int, native: int) -> int:
     """The place of the slider nearest to a position."""
-    return min(PLACES, round(PLACES * math.log1p(position) / math.log1p(REACH * native)))
+    return max(0, min(PLACES, round(PLACES * (position / (REACH * native)) ** 0.25)))
 
 
 class ClockWall(LabWidget):
@@ -102,8 +103,8 @@ class ClockWall(LabWidget):
             (f"of the {found.native:,} in training", f"{short(position / found.native)} ×", False),
             ("clocks that had not once been round", f"{int((found.turns < 1).sum())} of {len(kinds)}", False),
             ("hands where they never stood", f"{int(unseen(found, position).sum())}", True),
-            (f"left alone, blended, divided by {found.factor:g}", ", ".join(str(kinds.count(k)) for k in KINDS), False),
-            ("cos and sin are multiplied by", f"{found.attention_factor:.4f}", False),
+            ("left alone, blended, divided by the factor", ", ".join(str(kinds.count(k)) for k in KINDS), False),
+            ("attention factor, on cos and sin", f"{found.attention_factor:.4f}", False),
             ("q·k of rotated features", f"× {found.temperature:.3f}", True),
         ]
 
@@ -140,12 +141,14 @@ def clock_wall(
         factor: of YaRN, to begin with: one of `FACTORS`.
         position: to begin with; by default the native length of the first.
     Raises:
-        InputError: no config, a factor that is not on the slider, or a model in which nothing turns.
+        InputError: no config, a factor that is not on the slider, a negative position, or nothing that turns.
     """
     if not kinds:
         raise InputError("A clock wall needs clocks; pass at least one config.")
     if factor not in FACTORS:
         raise InputError(f"The slider has no factor {factor}; choose one of {', '.join(f'{f:g}' for f in FACTORS)}.")
+    if position is not None and position < 0:
+        raise InputError(f"There is no position {position}; the first token of a text has position 0.")
     found = [
         Clocks(name, config.text if isinstance(config, ModelConfig) else config, (native or {}).get(name))
         for name, config in kinds.items()

@@ -1,7 +1,11 @@
 // The clocks and what YaRN does to them: analysis/clocks.py, written again. A test holds the two equal.
 const TURN = 2 * Math.PI, PLACES = 600, REACH = 4; // a full turn, steps of the position slider, native lengths shown
 
-const positionOf = (place, native) => Math.floor(Math.expm1(place / PLACES * Math.log1p(REACH * native)) + 0.5);
+// small positions are near each other, and a good part of the slider is beyond the native length
+const positionOf = (place, native) => {
+  const share = place / PLACES;
+  return Math.floor(REACH * native * share * share * share * share + 0.5);
+};
 const speedOf = (own, keep, factor) => own * keep + own / factor * (1 - keep);
 const attentionFactor = factor => factor > 1 ? 0.1 * Math.log(factor) + 1 : 1;
 

@@ -53,7 +53,7 @@ def heads_deck(trace: Trace, layers: Sequence[int] | None = None, start: int | N
         notes=[f"on average {numbers['distance'][n]:.1f} tokens back, {numbers['sink'][n]:.0%} on the first token, "
                f"{numbers['own'][n]:.0%} on itself; entropy {numbers['entropy'][n]:.2f} nats; the gate suppresses "
                f"{numbers['suppressed'][n]:.0%}" for n in range(len(names))],
-        caption=f"The gate suppresses {numbers['suppressed'][most]:.0%} of what head {names[most]} finds and "
+        caption=f"The gate suppresses {numbers['suppressed'][most]:.0%} of what {names[most]} finds and "
         f"{numbers['suppressed'][least]:.0%} of what {names[least]} finds. On average a head looks "
         f"{short(float(numbers['distance'].mean()))} tokens back and gives the first token "
         f"{numbers['sink'].mean():.0%} of its attention.",

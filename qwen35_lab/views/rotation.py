@@ -1,5 +1,6 @@
 """Charts of rotation: how long every clock takes with YaRN and without, and what heads prefer by distance alone."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,12 +13,13 @@ from .curves import LOOKS
 from .figure import Figure
 from .words import short, signed
 
+MARKED = 24  # more points than this are a line without marks
 SYMBOLS = {"left": "circle", "blended": "diamond", "divided": "square"}
 
 
 def spectrum_chart(spectrum: Spectrum, *, provenance: object, name: str = "") -> Figure:
     """Positions for one turn of every clock, as trained and with YaRN, against the native length."""
-    kinds, own, slowed = spectrum.kinds, spectrum.wavelength.tolist(), (6.283185307179586 / spectrum.slowed).tolist()
+    kinds, own, slowed = spectrum.kinds, spectrum.wavelength.tolist(), (2 * math.pi / spectrum.slowed).tolist()
     counts = [kinds.count(kind) for kind in KINDS]
     slow = int((spectrum.turns < 1).sum())
     figure = Figure(
@@ -43,10 +45,10 @@ def spectrum_chart(spectrum: Spectrum, *, provenance: object, name: str = "") ->
             marker={"color": theme.COLOURS[colour], "symbol": SYMBOLS[kind], "size": 9},
             hovertemplate=f"pair %{{x}}, {kind}<br>a turn takes %{{y:.4s}} positions<extra></extra>",
         )  # fmt: skip
-    figure.add_hline(
-        y=spectrum.native, line={"dash": "dot", "width": 1.5, "color": theme.COLOURS["stream"]},
-        annotation_text=f"native length, {spectrum.native:,}", annotation_position="top left",
-        annotation_font_color=theme.COLOURS["stream"],
+    figure.add_hline(y=spectrum.native, line={"dash": "dot", "width": 1.5, "color": theme.COLOURS["stream"]})
+    figure.add_annotation(
+        x=0, y=math.log10(spectrum.native), text=f"native length, {spectrum.native:,}", showarrow=False, xanchor="left",
+        yanchor="bottom", font_color=theme.COLOURS["stream"],
     )  # fmt: skip
     figure.update_xaxes(title="rotated pair of features")
     figure.update_yaxes(title="positions for one turn, log scale", type="log", dtick=1, exponentformat="power")
@@ -78,8 +80,8 @@ def distance_curves(distances: Sequence[int], logits: Tensor, *, provenance: obj
     for h, row in enumerate(logits.tolist()):
         colour, dash, symbol = LOOKS[h % len(LOOKS)]
         figure.add_scatter(
-            x=list(distances), y=row, name=f"head {h}", mode="lines+markers",
-            line={"color": theme.COLOURS[colour], "dash": dash, "width": 2},
+            x=list(distances), y=row, name=f"head {h}", mode="lines+markers" if len(row) <= MARKED else "lines",
+            line={"color": theme.COLOURS[colour], "dash": dash, "width": 2 if h < len(LOOKS) else 1},
             marker={"symbol": symbol + "-open" * (h >= len(LOOKS)), "size": 6},
             hovertemplate=f"head {h}, %{{x}} tokens back: %{{y:.3f}}<extra></extra>",
         )  # fmt: skip

@@ -35,7 +35,7 @@ def test_every_head_of_every_attention_layer_is_on_the_dial(trace):
     torch.testing.assert_close(held.series["share"], torch.cat([each.suppressed for each in found]))
     torch.testing.assert_close(sink.series["weight"], torch.cat([each.sink for each in found]))
     assert deck.at[0] == int(held.series["share"].argmax())
-    assert f"{float(held.series['share'].max()):.0%} of what head {dial['labels'][deck.at[0]]} finds" in deck.caption()
+    assert f"{float(held.series['share'].max()):.0%} of what {dial['labels'][deck.at[0]]} finds" in deck.caption()
     assert "nats" in dial["notes"][0] and curve.series["share"].shape == (8, len(IDS))
 
 
