@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ..analysis.attention import attention_map
-from ..analysis.heads import Heads, attention_result, head_statistics
+from ..analysis.heads import attention_result, head_statistics
 from ..analysis.recorded import mixer_values
 from ..analysis.residual import layer_kinds
 from ..config import FULL
@@ -15,6 +15,7 @@ from .deck import Axis, Bars, Curves, Deck, Dial, Heat
 from .words import short
 
 CELLS = 1_000_000  # of all maps of a deck
+SAID = ("suppressed", "sink", "own", "entropy", "distance")  # of `Heads`
 
 
 def heads_deck(trace: Trace, layers: Sequence[int] | None = None, start: int | None = None) -> Deck:
@@ -36,7 +37,7 @@ def heads_deck(trace: Trace, layers: Sequence[int] | None = None, start: int | N
         raise InputError(f"{len(maps)} maps of {maps.shape[1]} tokens are too many to draw; pass fewer layers.")
     passes = torch.cat([passing(trace, n) for n in chosen])
     names = [f"{each.layer} F, head {h}" for each in found for h in range(len(each.gate))]
-    numbers = {key: torch.cat([getattr(each, key) for each in found]) for key in Heads.__annotations__ if key in SAID}
+    numbers = {key: torch.cat([getattr(each, key) for each in found]) for key in SAID}
     most, least = int(numbers["suppressed"].argmax()), int(numbers["suppressed"].argmin())
     source = Axis("looked at", trace.tokens)
     where = ("layer, head",)
@@ -59,9 +60,6 @@ def heads_deck(trace: Trace, layers: Sequence[int] | None = None, start: int | N
         f"{numbers['sink'].mean():.0%} of its attention.",
         provenance=trace.provenance,
     )  # fmt: skip
-
-
-SAID = ("suppressed", "sink", "own", "entropy", "distance")
 
 
 def passing(trace: Trace, layer: int) -> torch.Tensor:

@@ -53,6 +53,12 @@ def test_a_config_comes_to():
     assert not reach_of(beside, OFFICIAL).yarn
 
 
+def test_a_config_of_the_text_model_alone_takes_them_at_the_top():
+    alone = OFFICIAL["text_config"] | {"model_type": "qwen3_5_text"}
+    found = reach_of(f"{SERVE} --hf-overrides '{FLAT}'", alone)
+    assert (found.yarn, found.longest) == (True, 4 * NATIVE)
+
+
 def test_overrides_are_merged_inside_a_config_and_put_in_place_beside_it():
     config = {"a": {"x": 1}, "text_config": {"rope_parameters": {"rope_theta": 7, "factor": 1}, "n": 2}}
     found = merged(config, {"a": {"y": 2}, "text_config": {"rope_parameters": {"factor": 4}, "new": {"z": 1}}})
