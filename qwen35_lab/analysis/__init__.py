@@ -1,6 +1,6 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import pictures, replay, routing
+from . import clocks, pictures, replay, routing
 from .attention import attention_map
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
 from .compare import Differences, diff, gap
@@ -8,6 +8,7 @@ from .cost import MIXES, Cost, bytes_held, crossover, layer_cost, mixed, mixer_c
 from .counter import Count, count_operators, written_out
 from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
+from .heads import Heads, attention_result, head_statistics
 from .influence import (
     InfluenceParts,
     assemble,
@@ -17,6 +18,7 @@ from .influence import (
     within_chunk_mask,
 )
 from .lens import Lens, logit_lens
+from .long_context import Reach, reach_of
 from .mixers import build_mixer, count_mixer, reading
 from .naming import Naming, naming
 from .parity import ParityLedger, parity_ledger, quiet_transformers, transformers_model
@@ -27,20 +29,104 @@ from .roofline import DATA_SHEETS, Machine, measure_machine, predicted_seconds
 from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
 from .scaling import Fit, LayerTimes, fit_power, time_layers
 from .state import Ledger, Recalled, StateGeometry, half_life, ledger, recalled, retrieval, state_geometry
+from .surprise import SurpriseChange, surprise, surprise_change
 from .taking_back import TakenBack, read_and_keep, state_gap, take_back
 from .walk import divergence
 
 __all__ = [
-    "DATA_SHEETS", "MIXES", "Acceptance", "Contributions", "Cost", "Count", "Differences", "DraftSpeed", "Effect",
-    "Fit", "Growth", "InfluenceParts", "LayerTimes", "Ledger", "Lens", "Machine", "Naming", "NeedleMap",
-    "ParityLedger", "RecallMap", "Recalled", "Routing", "StateGeometry", "TakenBack", "Tapes", "Theirs", "Ties",
-    "acceptance", "assemble", "attention_map", "build_mixer", "by_transformers", "bytes_held", "cache_growth",
-    "coactivation", "contributions", "count_mixer", "count_operators", "crossover", "diff", "divergence",
-    "draft_speed", "edit_effect", "effect", "fit_power", "gap", "half_life", "influence_map", "influence_parts",
-    "jensen_shannon", "layer_bytes", "layer_cost", "layer_kinds", "ledger", "logit_lens", "measure_machine",
-    "mixed", "mixer_cost", "naming", "needle_map", "parity_ledger", "pass_cost", "pictures", "predicted_bytes",
-    "predicted_seconds", "quiet_transformers", "read_and_keep", "reading", "recall_map", "recalled", "record_tapes",
-    "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_gap", "state_geometry",
-    "strongest_reader", "take_back", "ties", "time_layers", "transformers_model", "vision_cost",
-    "within_chunk_mask", "written_out",
+    "DATA_SHEETS",
+    "MIXES",
+    "Acceptance",
+    "Contributions",
+    "Cost",
+    "Count",
+    "Differences",
+    "DraftSpeed",
+    "Effect",
+    "Fit",
+    "Growth",
+    "Heads",
+    "InfluenceParts",
+    "LayerTimes",
+    "Ledger",
+    "Lens",
+    "Machine",
+    "Naming",
+    "NeedleMap",
+    "ParityLedger",
+    "Reach",
+    "RecallMap",
+    "Recalled",
+    "Routing",
+    "StateGeometry",
+    "SurpriseChange",
+    "TakenBack",
+    "Tapes",
+    "Theirs",
+    "Ties",
+    "acceptance",
+    "assemble",
+    "attention_map",
+    "attention_result",
+    "build_mixer",
+    "by_transformers",
+    "bytes_held",
+    "cache_growth",
+    "clocks",
+    "coactivation",
+    "contributions",
+    "count_mixer",
+    "count_operators",
+    "crossover",
+    "diff",
+    "divergence",
+    "draft_speed",
+    "edit_effect",
+    "effect",
+    "fit_power",
+    "gap",
+    "half_life",
+    "head_statistics",
+    "influence_map",
+    "influence_parts",
+    "jensen_shannon",
+    "layer_bytes",
+    "layer_cost",
+    "layer_kinds",
+    "ledger",
+    "logit_lens",
+    "measure_machine",
+    "mixed",
+    "mixer_cost",
+    "naming",
+    "needle_map",
+    "parity_ledger",
+    "pass_cost",
+    "pictures",
+    "predicted_bytes",
+    "predicted_seconds",
+    "quiet_transformers",
+    "reach_of",
+    "read_and_keep",
+    "reading",
+    "recall_map",
+    "recalled",
+    "record_tapes",
+    "replay",
+    "residual_stream",
+    "retrieval",
+    "routing",
+    "routing_of",
+    "state_gap",
+    "state_geometry",
+    "strongest_reader",
+    "surprise",
+    "surprise_change",
+    "take_back",
+    "ties",
+    "time_layers",
+    "transformers_model",
+    "vision_cost",
+    "within_chunk_mask",
+    "written_out",
 ]  # fmt: skip

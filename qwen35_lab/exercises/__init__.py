@@ -14,12 +14,14 @@ from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
 from .progress import Progress, progress_of
 from .record import note
+from .rope import CHECKS as ROPE
+from .serving import CHECKS as SERVING
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
 from .wrong import WRONG
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING, **COST}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING, **COST, **ROPE, **SERVING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

@@ -10,6 +10,7 @@ from .caches import cache_growth, cache_sizes, rollback_errors
 from .charts import layer_contributions, reading_maps, residual_norms
 from .cinema import state_cinema
 from .claims import Claim, claim
+from .clock_wall import ClockWall, clock_wall
 from .cost_explorer import CostExplorer, cost_explorer
 from .curves import cost_curves, crossings, dial_curve, parity_chart, training_curves
 from .deck import Deck
@@ -17,6 +18,7 @@ from .drafts import acceptance_chart, acceptance_law_chart, draft_speed_chart
 from .elevator_widget import LayerElevator, elevator
 from .figure import Figure
 from .film import film_deck
+from .heads import heads_deck
 from .influence import attention_pair, chunk_deck, influence_deck
 from .lens import logit_lens_map
 from .live import edit_deck
@@ -26,6 +28,7 @@ from .memory import half_lives, write_erase_decay
 from .notes import note, noted
 from .places import channel_chart, position_chart
 from .replay import memory_replay, write_replay
+from .rotation import distance_curves, spectrum_chart
 from .routing import expert_deck, expert_heat_map, expert_load
 from .scaling import layer_times
 from .size_ruler import PictureRuler, picture_ruler
@@ -36,13 +39,13 @@ from .tape import draft_tape
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper",
-    "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes",
-    "channel_chart", "chunk_deck", "claim", "claims", "cost_curves", "cost_explorer", "cover_deck", "crossings",
-    "dial_curve", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "expert_deck", "expert_heat_map",
-    "expert_load", "film_deck", "gaze_deck", "half_lives", "heat_map", "influence_deck", "layer_contributions",
-    "layer_times", "logit_lens_map", "memory_replay", "note", "noted", "parity_chart", "picture", "picture_map",
-    "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms", "rollback_errors",
-    "show_source", "state_cinema", "step", "sweep_chart", "token_strip", "tower_deck", "training_curves",
-    "write_erase_decay", "write_replay",
+    "COLOURS", "Claim", "ClockWall", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source",
+    "Stepper", "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes",
+    "channel_chart", "chunk_deck", "claim", "claims", "clock_wall", "cost_curves", "cost_explorer", "cover_deck",
+    "crossings", "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator",
+    "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck", "heat_map",
+    "influence_deck", "layer_contributions", "layer_times", "logit_lens_map", "memory_replay", "note", "noted",
+    "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid",
+    "residual_norms", "rollback_errors", "show_source", "spectrum_chart", "state_cinema", "step", "sweep_chart",
+    "token_strip", "tower_deck", "training_curves", "write_erase_decay", "write_replay",
 ]  # fmt: skip

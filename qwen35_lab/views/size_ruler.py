@@ -33,7 +33,7 @@ class PictureRuler(LabWidget):
     """The widget. `payload` is all it knows, as JSON; the other traits say where it stands, and can be set."""
 
     TITLE = "Picture ruler"
-    _esm = esm("kit", "size_ruler_rules", "size_ruler")
+    _esm = esm("kit", "controls", "size_ruler_rules", "size_ruler")
     _css = css("kit", "size_ruler")
     payload = traitlets.Unicode().tag(sync=True)
     start = traitlets.Unicode("{}").tag(sync=True)

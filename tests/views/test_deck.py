@@ -52,7 +52,7 @@ def received(array: dict) -> np.ndarray:
 # ------------------------------------------------------------------------- scripts and styles
 
 
-@pytest.mark.parametrize("name", ["deck", "elevator", "size_ruler", "stepper"])
+@pytest.mark.parametrize("name", ["clock_wall", "deck", "elevator", "size_ruler", "stepper"])
 def test_a_widget_styles_nothing_but_itself(name):
     """All widgets of a notebook stand on one page: what is said of one must not be said of the others."""
     rules = re.sub(r"/\*.*?\*/", "", css(name), flags=re.DOTALL).strip()
