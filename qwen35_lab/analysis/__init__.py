@@ -1,11 +1,13 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import pictures, replay, routing
+from . import languages, pictures, replay, routing
 from .attention import attention_map
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
+from .chat_steps import ChatStep, build_up
 from .compare import Differences, diff, gap
 from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
+from .fertility import Fertility, Spread, by_script, fertility, rank_correlation, spread
 from .influence import (
     InfluenceParts,
     assemble,
@@ -21,17 +23,21 @@ from .pictured import Theirs, by_transformers
 from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
 from .residual import Contributions, contributions, layer_kinds, residual_stream
 from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
+from .rows import Overlap, TableCost, lengths, table_cost
+from .scripts import WITHOUT_BLANKS, main_script, scripts, words
 from .state import Ledger, Recalled, StateGeometry, half_life, ledger, recalled, retrieval, state_geometry
 from .taking_back import TakenBack, read_and_keep, state_gap, take_back
 from .walk import divergence
 
 __all__ = [
-    "Acceptance", "Contributions", "Differences", "DraftSpeed", "Effect", "Growth", "InfluenceParts", "Ledger", "Lens",
-    "Naming", "NeedleMap", "ParityLedger", "RecallMap", "Recalled", "Routing", "StateGeometry", "TakenBack", "Tapes",
-    "Theirs", "Ties", "acceptance", "assemble", "attention_map", "by_transformers", "cache_growth", "coactivation",
-    "contributions", "diff", "divergence", "draft_speed", "edit_effect", "effect", "gap", "half_life", "influence_map",
-    "influence_parts", "jensen_shannon", "layer_bytes", "layer_kinds", "ledger", "logit_lens", "naming", "needle_map",
-    "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers", "read_and_keep", "recall_map", "recalled",
-    "record_tapes", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_gap", "state_geometry",
-    "strongest_reader", "take_back", "ties", "transformers_model", "within_chunk_mask",
+    "WITHOUT_BLANKS", "Acceptance", "ChatStep", "Contributions", "Differences", "DraftSpeed", "Effect", "Fertility",
+    "Growth", "InfluenceParts", "Ledger", "Lens", "Naming", "NeedleMap", "Overlap", "ParityLedger", "RecallMap",
+    "Recalled", "Routing", "Spread", "StateGeometry", "TableCost", "TakenBack", "Tapes", "Theirs", "Ties", "acceptance",
+    "assemble", "attention_map", "build_up", "by_script", "by_transformers", "cache_growth", "coactivation",
+    "contributions", "diff", "divergence", "draft_speed", "edit_effect", "effect", "fertility", "gap", "half_life",
+    "influence_map", "influence_parts", "jensen_shannon", "languages", "layer_bytes", "layer_kinds", "ledger",
+    "lengths", "logit_lens", "main_script", "naming", "needle_map", "parity_ledger", "pictures", "predicted_bytes",
+    "quiet_transformers", "rank_correlation", "read_and_keep", "recall_map", "recalled", "record_tapes", "replay",
+    "residual_stream", "retrieval", "routing", "routing_of", "scripts", "spread", "state_gap", "state_geometry",
+    "strongest_reader", "table_cost", "take_back", "ties", "transformers_model", "within_chunk_mask", "words",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ broken = lab.exercises.plant(qwen, seed=1)
 lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about something given
 """
 
+from .by_hand import CHECKS as BY_HAND
 from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
@@ -13,8 +14,9 @@ from .planted import plant
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
+from .words import CHECKS as WORDS
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING}
+CHECKS = {**WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

@@ -17,27 +17,31 @@ from .elevator_widget import LayerElevator, elevator
 from .figure import Figure
 from .film import film_deck
 from .influence import attention_pair, chunk_deck, influence_deck
+from .languages import language_chart, rows_chart, savings_chart, table_chart
 from .lens import logit_lens_map
 from .live import edit_deck
 from .looking import cover_deck, gaze_deck, picture_map, tower_deck
 from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
 from .places import channel_chart, position_chart
+from .prompt import prompt_deck
 from .replay import memory_replay, write_replay
 from .routing import expert_deck, expert_heat_map, expert_load
 from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
 from .stepper import Stepper, step
 from .tape import draft_tape
+from .text_ruler import TextRuler, text_ruler
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper", "acceptance_chart",
-    "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck",
-    "claim", "claims", "cost_curves", "cover_deck", "crossings", "dial_curve", "draft_speed_chart", "draft_tape",
-    "edit_deck", "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives",
-    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture",
-    "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms",
-    "rollback_errors", "show_source", "state_cinema", "step", "token_strip", "tower_deck", "training_curves",
+    "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper", "TextRuler",
+    "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes",
+    "channel_chart", "chunk_deck", "claim", "claims", "cost_curves", "cover_deck", "crossings", "dial_curve",
+    "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "expert_deck", "expert_heat_map", "expert_load",
+    "film_deck", "gaze_deck", "half_lives", "heat_map", "influence_deck", "language_chart", "layer_contributions",
+    "logit_lens_map", "memory_replay", "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart",
+    "prompt_deck", "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "rows_chart", "savings_chart",
+    "show_source", "state_cinema", "step", "table_chart", "text_ruler", "token_strip", "tower_deck", "training_curves",
     "write_erase_decay", "write_replay",
 ]  # fmt: skip
