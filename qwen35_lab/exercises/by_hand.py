@@ -139,14 +139,14 @@ def check_render(answer: Any, given: Any) -> tuple[bool, str]:
 def difference(mine: str, right: str) -> str:
     """Where two prompts part: the turn, the line in it, and what stands there."""
     at = next((n for n, (a, b) in enumerate(zip(mine, right)) if a != b), min(len(mine), len(right)))
-    begin = right.rfind("<|im_start|>", 0, at + 1)
-    turns = right[: max(begin, 0) + 1].count("<|im_start|>") or 1
-    role = re.match(r"<\|im_start\|>(\w+)", right[max(begin, 0) :])
-    line = right[max(begin, 0) : at].count("\n") + 1
+    begin = max(0, right.rfind("<|im_start|>", 0, at + 1))
+    turn = right[:begin].count("<|im_start|>") + 1
+    role = re.match(r"<\|im_start\|>(\w+)", right[begin:])
+    line = right[begin:at].count("\n") + 1
     wanted, found = (_seen(text[at:]) for text in (right, mine))
     before = _seen(right[max(0, at - 24) : at], last=True)
     whose = role[1] if role else "the beginning"
-    return f"Turn {turns} ({whose}), line {line}: after `{before}` there must be `{wanted}`, and yours has `{found}`."
+    return f"Turn {turn} ({whose}), line {line}: after `{before}` there must be `{wanted}`, and yours has `{found}`."
 
 
 def _seen(text: str, last: bool = False) -> str:

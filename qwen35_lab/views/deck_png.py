@@ -11,7 +11,8 @@ from .frames import array, frame, span, ticks
 from .panels import At, Axis, Bars, Curves, Dial, Heat, Panel, Strip, one_line
 from .pen import FAINT, LINE, MARGIN, PAPER, TEXT, TRACK, WIDTH, Pen, tint, wrap
 from .picture_panel import Picture
-from .prompt_png import draw_prompt
+from .prompt_panel import PromptPanel
+from .prompt_png import draw_prompt, height
 from .tape_png import draw_tape
 from .words import minus, short, visible
 
@@ -23,7 +24,8 @@ DASHES = ((), (7, 3), (2, 3), (8, 3, 2, 3))
 
 def draw(panels: Sequence[Panel], dials: Sequence[Dial], at: At, caption: str, provenance: str) -> bytes:
     """One view of a deck, two panels beside each other where they are not wide."""
-    pen = Pen(200 + sum(2600 if panel.kind == "prompt" else 480 for panel in panels))
+    room = WIDTH - 2 * MARGIN
+    pen = Pen(200 + sum(height(p, at, room) if isinstance(p, PromptPanel) else 480 for p in panels))
     pen.head(theme.kind_of(provenance), provenance)
     y = 40.0
     for dial in dials:

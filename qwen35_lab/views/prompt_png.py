@@ -10,6 +10,12 @@ CHIP, ROW, PAD, LINES = 18, 34, 6, 9  # LINES of a turn are drawn; the tools' de
 FRESH = theme.COLOURS["ffn"]
 
 
+def height(panel: PromptPanel, at: At, width: float) -> float:
+    """What `draw_prompt` will take, or a little more."""
+    lines = (min(LINES, len(_lines(turn, width - 2 * PAD))) for turn in panel.turns(at))
+    return 24 + sum(28 + ROW * count + 16 for count in lines)
+
+
 def draw_prompt(pen: Pen, x: float, y: float, width: float, panel: PromptPanel, at: At) -> float:
     """Returns where it ends."""
     pen.text(x, y + 8, panel.title, 12, bold=True, width=200)
