@@ -110,7 +110,7 @@ function render({ model, el }) {
       row("bytes a token", tokens.map(n => digits(now.bytes / n, 3))),
       row("tokens a word", tokens.map(n => now.words ? digits(n / now.words, 3) : "–")),
       row(`${grouped(d.texts)} such texts`, tokens.map(n => `$${+(n * d.texts * usd / 1e6).toPrecision(3)}`)),
-      row(`of a window of ${grouped(window)}`, tokens.map(n => `${+(100 * n / window).toPrecision(2)} %`)),
+      row(`of a window of ${grouped(window)}`, tokens.map(n => `${digits(+(100 * n / window).toPrecision(2), 2)} %`)),
     );
     const [old, fresh] = tokens, change = `${Math.round(100 * Math.abs(1 - fresh / old))}% ${fresh < old ? "fewer" : "more"}`;
     said.textContent = `${names[1]} needs ${grouped(fresh)} tokens where ${names[0]} needs ${grouped(old)}: ${fresh === old ? "as many" : change}.`;

@@ -83,7 +83,7 @@ class TextRuler(LabWidget):
             "bytes a token": [short(now["bytes"] / n) for n in found["tokens"]],
             "tokens a word": [short(n / now["words"]) if now["words"] else "–" for n in found["tokens"]],
             f"{TEXTS:,} such texts": [f"${usd:.3g}" for usd in found["usd"]],
-            f"of a window of {window:,}": [f"{100 * share:.2g} %" for share in found["share"]],
+            f"of a window of {window:,}": [_percent(share) for share in found["share"]],
         }
         return [(what, old, new) for what, (old, new) in rows.items()]
 
@@ -116,6 +116,11 @@ class TextRuler(LabWidget):
             except Exception as problem:  # an error of a callback would be seen nowhere: the widget shows it
                 error = f"{type(problem).__name__}: {problem}"
             self.answer = json.dumps({"count": self._said, "counted": self._own, "error": error})
+
+
+def _percent(share: float) -> str:
+    """Two digits, and no exponent: 0.047 %, 120 %."""
+    return f"{float(f'{100 * share:.2g}'):,g} %"
 
 
 def counted(text: str, vocabularies: tuple[Vocabulary, ...]) -> dict[str, Any]:
