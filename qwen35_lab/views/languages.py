@@ -92,7 +92,7 @@ def language_chart(
     every = [float(x) for found in kinds.values() for x in found.saved()]
     figure.update_xaxes(title="share of the tokens that is saved", tickformat=".0%", range=_room(every))
     figure.update_yaxes(
-        tickvals=list(range(len(rows))), showgrid=False, zeroline=False, range=[-0.7, len(rows) - 0.3],
+        tickvals=list(range(len(rows))), showgrid=False, zeroline=False, range=[-0.7, len(rows) + 0.4],
         ticktext=[f"{_spoken(script)}, {first[script].n}" for script in rows],
     )  # fmt: skip
     figure.update_layout(height=120 + 19 * len(rows))
@@ -193,5 +193,5 @@ def percent(share: float, digits: int = 0) -> str:
 def _room(values: Sequence[float]) -> list[float]:
     """An axis with space for the numbers at the ends of its bars."""
     low, high = min(0.0, *values), max(0.0, *values)
-    edge: Any = 0.12 * ((high - low) or 1)
-    return [low - edge * (low < 0), high + edge]
+    span: Any = (high - low) or 1
+    return [low - 0.2 * span * (low < 0), high + 0.12 * span]

@@ -73,7 +73,7 @@ def _token(step: ChatStep, n: int) -> PromptToken:
 def _said(steps: Sequence[ChatStep]) -> str:
     last, special = steps[-1], sum(steps[-1].is_special(n) for n in range(len(steps[-1].ids)))
     again = [step.label for before, step in pairwise(steps) if step.kept < len(before.ids)]
-    change = f"Not only added to, but changed before its end, is the prompt with “{listed(again)}”." if again else ""
+    change = f"{len(again)} of the steps change what stood there before: {listed(again)}." if again else ""
     return (
         f"At the end the prompt has {len(last.ids)} tokens in {len(last.turns)} turns, {special} of them special. "
         f"Numbers are token ids; special tokens have a strong frame, and what is new in a step is coloured. {change}"
