@@ -18,8 +18,9 @@ from .edits import edit
 from .errors import CheckpointError, ConfigError, InputError, LabError, TraceError
 from .family import family, load_config
 from .generate import Sampling
-from .inputs import Answer, AnswerParser, Piece, ToolCall, parse_answer
+from .inputs import Answer, AnswerParser, Piece, ToolCall, Vocabulary, parse_answer, vocabulary
 from .model import Cache, MultimodalModel, TextModel, taps
+from .prompts import load_tokenizer
 from .provenance import Provenance
 from .qwen import Qwen, from_config, load, save
 from .routers import routing
@@ -36,10 +37,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer", "AnswerParser", "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError",
     "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "ToolCall",
-    "Trace", "TraceError", "VisionConfig", "analysis", "check", "check_solution", "claim", "diff", "edit",
+    "Trace", "TraceError", "VisionConfig", "Vocabulary", "analysis", "check", "check_solution", "claim", "diff", "edit",
     "edit_effect", "example", "exercises", "family", "from_config", "gap", "inputs", "load", "load_config",
-    "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "progress", "recall", "record", "routing", "save",
-    "show_source", "step", "taps", "views",
+    "load_tokenizer", "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "progress", "recall", "record",
+    "routing", "save", "show_source", "step", "taps", "views", "vocabulary",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.

@@ -4,11 +4,15 @@ from pathlib import Path
 
 from .errors import CheckpointError
 
-PATTERNS = ("*.json", "*.safetensors", "*.jinja", "merges.txt", "vocab.json")
+WEIGHTS = "*.safetensors"
+PATTERNS = ("*.json", WEIGHTS, "*.jinja", "merges.txt", "vocab.json")
 
 
-def download(repo: str, revision: str | None = None) -> tuple[Path, str]:
+def download(repo: str, revision: str | None = None, *, weights: bool = True) -> tuple[Path, str]:
     """The folder of a Hub repository on this machine and its commit; files already there are not fetched again.
+
+    Args:
+        weights: False leaves them out; a tokenizer is a few megabytes.
 
     Without a network, or with HF_HUB_OFFLINE=1, the local cache is used if it has the checkpoint.
 
@@ -27,7 +31,8 @@ def download(repo: str, revision: str | None = None) -> tuple[Path, str]:
 
     at = f" at revision {revision}" if revision else ""
     try:
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=list(PATTERNS)))
+        patterns = [pattern for pattern in PATTERNS if weights or pattern != WEIGHTS]
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
     except GatedRepoError as error:
         raise CheckpointError(f"{repo} asks for its terms to be accepted; do so on its page and log in.") from error
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
@@ -43,7 +48,7 @@ def download(repo: str, revision: str | None = None) -> tuple[Path, str]:
         raise CheckpointError(
             f"{repo}{at} could not be downloaded ({error}); try again, finished files are kept."
         ) from error
-    if not any(folder.glob("*.safetensors")):
+    if weights and not any(folder.glob(WEIGHTS)):
         raise CheckpointError(
             f"{repo}{at} is not completely in the local cache ({folder} has no weights); connect to the internet and "
             "load it again."

@@ -14,8 +14,10 @@ from .paths import data_path
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
 
-def find_folder(name: str | os.PathLike[str], revision: str | None) -> tuple[Path, str | None]:
-    """A checkpoint's folder on this machine, downloaded if need be, and the commit it is of."""
+def find_folder(
+    name: str | os.PathLike[str], revision: str | None, *, weights: bool = True
+) -> tuple[Path, str | None]:  # fmt: skip
+    """A checkpoint's folder on this machine, downloaded if need be, perhaps without weights; and its commit."""
     if not isinstance(name, str | os.PathLike) or not os.fspath(name):
         raise CheckpointError(f"{name!r} names no checkpoint; pass a shipped name, a folder or a Hub id.")
     path, text = Path(name), os.fspath(name)
@@ -29,7 +31,7 @@ def find_folder(name: str | os.PathLike[str], revision: str | None) -> tuple[Pat
     if path.is_file():
         raise CheckpointError(f"{path} is a file; pass the folder that holds config.json and the weights.")
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        return download(text, revision)
+        return download(text, revision, weights=weights)
     known = {n.casefold(): n for n in shipped} | {n.casefold(): f"Qwen/{n}" for n in OFFICIAL}
     near = difflib.get_close_matches(text.casefold(), known, n=1)
     hint = f"pass a folder, a Hub id such as Qwen/{OFFICIAL[0]}, or one of {shipped}."

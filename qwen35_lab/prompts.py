@@ -1,6 +1,7 @@
 """What a person asks -> token ids and the tensors of pictures, by the checkpoint's own tokenizer and processor."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -14,6 +15,7 @@ from .config import ModelConfig
 from .errors import CheckpointError, InputError
 from .inputs import Conversation, Processor, write_chat
 from .inputs.chat import Message
+from .locate import find_folder
 from .model import TextModel
 
 PICTURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
@@ -23,6 +25,29 @@ Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
 def is_chat(prompt: Any) -> TypeGuard[Sequence[Message]]:
     """Whether a prompt is chat messages."""
     return isinstance(prompt, list | tuple) and bool(prompt) and all(isinstance(m, Mapping) for m in prompt)
+
+
+def load_tokenizer(name: str | os.PathLike[str], revision: str | None = None) -> Any:
+    """The tokenizer of a checkpoint alone, by transformers: of one we ship ("nano"), a folder, or a Hub id.
+
+    Raises:
+        CheckpointError: nothing by that name, or no tokenizer in it.
+    """
+    return read_tokenizer(find_folder(name, revision, weights=False)[0])
+
+
+def read_tokenizer(folder: Path) -> Any:
+    if not (folder / "tokenizer_config.json").exists():
+        raise CheckpointError(f"{folder} holds no tokenizer; pass token ids instead of text.")
+    from transformers import AutoTokenizer  # slow to import, so only when it is needed
+
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # a file that is missing, cut off or of another kind shows itself in many ways
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"The tokenizer of {folder} cannot be read ({reason}); download it again, or pass token ids."
+        ) from error
 
 
 class Reader:
@@ -39,18 +64,9 @@ class Reader:
     @cached_property
     def tokenizer(self) -> Any:
         """The checkpoint's own tokenizer, by transformers. Raises `CheckpointError` if the folder has none."""
-        if self.folder is None or not (self.folder / "tokenizer_config.json").exists():
-            where = f"{self.folder} holds" if self.folder else "A model with random weights has"
-            raise CheckpointError(f"{where} no tokenizer; pass token ids instead of text.")
-        from transformers import AutoTokenizer  # slow to import, so only when it is needed
-
-        try:
-            return AutoTokenizer.from_pretrained(self.folder)
-        except Exception as error:  # a file that is missing, cut off or of another kind shows itself in many ways
-            reason = str(error).strip().split("\n")[0]
-            raise CheckpointError(
-                f"The tokenizer of {self.folder} cannot be read ({reason}); download it again, or pass token ids."
-            ) from error
+        if self.folder is None:
+            raise CheckpointError("A model with random weights has no tokenizer; pass token ids instead of text.")
+        return read_tokenizer(self.folder)
 
     @cached_property
     def processor(self) -> Processor:

@@ -1,13 +1,15 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import clocks, pictures, replay, routing
+from . import clocks, languages, pictures, replay, routing
 from .attention import attention_map
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
+from .chat_steps import ChatStep, build_up
 from .compare import Differences, diff, gap
 from .cost import MIXES, Cost, bytes_held, crossover, layer_cost, mixed, mixer_cost, pass_cost, vision_cost
 from .counter import Count, count_operators, written_out
 from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
+from .fertility import Fertility, Spread, by_script, fertility, rank_correlation, spread
 from .heads import Heads, attention_result, head_statistics
 from .influence import (
     InfluenceParts,
@@ -27,7 +29,9 @@ from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
 from .residual import Contributions, contributions, layer_kinds, residual_stream
 from .roofline import DATA_SHEETS, Machine, measure_machine, predicted_seconds
 from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
+from .rows import Overlap, TableCost, lengths, table_cost
 from .scaling import Fit, LayerTimes, fit_power, time_layers
+from .scripts import WITHOUT_BLANKS, main_script, scripts, words
 from .state import Ledger, Recalled, StateGeometry, half_life, ledger, recalled, retrieval, state_geometry
 from .surprise import SurpriseChange, surprise, surprise_change
 from .taking_back import TakenBack, read_and_keep, state_gap, take_back
@@ -36,13 +40,16 @@ from .walk import divergence
 __all__ = [
     "DATA_SHEETS",
     "MIXES",
+    "WITHOUT_BLANKS",
     "Acceptance",
+    "ChatStep",
     "Contributions",
     "Cost",
     "Count",
     "Differences",
     "DraftSpeed",
     "Effect",
+    "Fertility",
     "Fit",
     "Growth",
     "Heads",
@@ -53,13 +60,16 @@ __all__ = [
     "Machine",
     "Naming",
     "NeedleMap",
+    "Overlap",
     "ParityLedger",
     "Reach",
     "RecallMap",
     "Recalled",
     "Routing",
+    "Spread",
     "StateGeometry",
     "SurpriseChange",
+    "TableCost",
     "TakenBack",
     "Tapes",
     "Theirs",
@@ -69,6 +79,8 @@ __all__ = [
     "attention_map",
     "attention_result",
     "build_mixer",
+    "build_up",
+    "by_script",
     "by_transformers",
     "bytes_held",
     "cache_growth",
@@ -83,6 +95,7 @@ __all__ = [
     "draft_speed",
     "edit_effect",
     "effect",
+    "fertility",
     "fit_power",
     "gap",
     "half_life",
@@ -90,11 +103,14 @@ __all__ = [
     "influence_map",
     "influence_parts",
     "jensen_shannon",
+    "languages",
     "layer_bytes",
     "layer_cost",
     "layer_kinds",
     "ledger",
+    "lengths",
     "logit_lens",
+    "main_script",
     "measure_machine",
     "mixed",
     "mixer_cost",
@@ -106,6 +122,7 @@ __all__ = [
     "predicted_bytes",
     "predicted_seconds",
     "quiet_transformers",
+    "rank_correlation",
     "reach_of",
     "read_and_keep",
     "reading",
@@ -117,16 +134,20 @@ __all__ = [
     "retrieval",
     "routing",
     "routing_of",
+    "scripts",
+    "spread",
     "state_gap",
     "state_geometry",
     "strongest_reader",
     "surprise",
     "surprise_change",
+    "table_cost",
     "take_back",
     "ties",
     "time_layers",
     "transformers_model",
     "vision_cost",
     "within_chunk_mask",
+    "words",
     "written_out",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about somethin
 lab.progress()                                   # what is passed, tried, and not yet, in all notebooks
 """
 
+from .by_hand import CHECKS as BY_HAND
 from .cost import CHECKS as COST
 from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
@@ -21,7 +22,20 @@ from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
 from .wrong import WRONG
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING, **COST, **ROPE, **SERVING}
+CHECKS = {
+    **FORWARD_PASS,
+    **DELTA_RULE,
+    **DELTANET,
+    **VISION,
+    **SNAPSHOTS,
+    **DRAFTING,
+    **COST,
+    **ROPE,
+    **SERVING,
+    **WORDS,
+    **BY_HAND,
+}
+from .words import CHECKS as WORDS
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

@@ -6,8 +6,9 @@ from .chat import Conversation, as_schemas, write_chat
 from .image import ImageSettings, image_size
 from .processor import Processor
 from .video import VideoSettings
+from .vocabularies import Vocabulary, vocabulary
 
 __all__ = [
     "Answer", "AnswerParser", "Conversation", "ImageSettings", "Piece", "Processor", "ToolCall", "VideoSettings",
-    "as_schemas", "image_size", "parse_answer", "write_chat",
+    "Vocabulary", "as_schemas", "image_size", "parse_answer", "vocabulary", "write_chat",
 ]  # fmt: skip

@@ -40,7 +40,7 @@ class Conversation:
 
 def write_chat(
     tokenizer: Any, messages: str | Sequence[Message], *, tools: Tool | Iterable[Tool] | None = None,
-    images: Any = None, videos: Any = None, thinking: bool | None = None,
+    images: Any = None, videos: Any = None, thinking: bool | None = None, prompt: bool = True,
 ) -> Conversation:  # fmt: skip
     """The conversation up to where the assistant speaks.
 
@@ -50,6 +50,7 @@ def write_chat(
         images, videos: for the parts that name no picture of their own, in order; where there are none, at the
             beginning of the user's last message.
         thinking: None leaves it to the template.
+        prompt: end with the opening of the assistant's turn; if not, with the last message.
     Raises:
         InputError: no template, or messages, tools or pictures that it cannot write.
     """
@@ -64,7 +65,7 @@ def write_chat(
     try:
         text = tokenizer.apply_chat_template(
             [_without_pictures(message) for message in plain], tools=schemas or None, tokenize=False,
-            add_generation_prompt=True, **chosen,
+            add_generation_prompt=prompt, **chosen,
         )  # fmt: skip
     except Exception as error:  # a template is a program, and raises what it likes
         raise InputError(

@@ -20,6 +20,7 @@ from .figure import Figure
 from .film import film_deck
 from .heads import heads_deck
 from .influence import attention_pair, chunk_deck, influence_deck
+from .languages import language_chart, rows_chart, savings_chart, table_chart
 from .lens import logit_lens_map
 from .live import edit_deck
 from .looking import cover_deck, gaze_deck, picture_map, tower_deck
@@ -27,6 +28,7 @@ from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
 from .notes import note, noted
 from .places import channel_chart, position_chart
+from .prompt import prompt_deck
 from .replay import memory_replay, write_replay
 from .rotation import distance_curves, spectrum_chart
 from .routing import expert_deck, expert_heat_map, expert_load
@@ -36,16 +38,18 @@ from .source import Source, show_source
 from .stepper import Stepper, step
 from .sweeps import sweep_chart
 from .tape import draft_tape
+from .text_ruler import TextRuler, text_ruler
 from .theme import COLOURS, badge
 
 __all__ = [
     "COLOURS", "Claim", "ClockWall", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source",
-    "Stepper", "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes",
-    "channel_chart", "chunk_deck", "claim", "claims", "clock_wall", "cost_curves", "cost_explorer", "cover_deck",
-    "crossings", "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator",
-    "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck", "heat_map",
-    "influence_deck", "layer_contributions", "layer_times", "logit_lens_map", "memory_replay", "note", "noted",
-    "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid",
-    "residual_norms", "rollback_errors", "show_source", "spectrum_chart", "state_cinema", "step", "sweep_chart",
-    "token_strip", "tower_deck", "training_curves", "write_erase_decay", "write_replay",
+    "Stepper", "TextRuler", "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth",
+    "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims", "clock_wall", "cost_curves", "cost_explorer",
+    "cover_deck", "crossings", "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck",
+    "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck",
+    "heat_map", "influence_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map",
+    "memory_replay", "note", "noted", "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart",
+    "prompt_deck", "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "rows_chart", "savings_chart",
+    "show_source", "spectrum_chart", "state_cinema", "step", "sweep_chart", "table_chart", "text_ruler", "token_strip",
+    "tower_deck", "training_curves", "write_erase_decay", "write_replay",
 ]  # fmt: skip

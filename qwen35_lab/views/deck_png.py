@@ -11,6 +11,8 @@ from .frames import array, frame, span, ticks
 from .panels import At, Axis, Bars, Curves, Dial, Heat, Panel, Strip, one_line
 from .pen import FAINT, LINE, MARGIN, PAPER, TEXT, TRACK, WIDTH, Pen, tint, wrap
 from .picture_panel import Picture
+from .prompt_panel import PromptPanel
+from .prompt_png import draw_prompt, height
 from .tape_png import draw_tape
 from .words import minus, short, visible
 
@@ -22,7 +24,8 @@ DASHES = ((), (7, 3), (2, 3), (8, 3, 2, 3))
 
 def draw(panels: Sequence[Panel], dials: Sequence[Dial], at: At, caption: str, provenance: str) -> bytes:
     """One view of a deck, two panels beside each other where they are not wide."""
-    pen = Pen(200 + 480 * len(panels))
+    room = WIDTH - 2 * MARGIN
+    pen = Pen(200 + sum(height(p, at, room) if isinstance(p, PromptPanel) else 480 for p in panels))
     pen.head(theme.kind_of(provenance), provenance)
     y = 40.0
     for dial in dials:
@@ -44,7 +47,7 @@ def is_wide(panel: Panel) -> bool:
     if isinstance(panel, Heat):
         rows, columns = array(panel.values).shape[-2:]
         return columns > 2.5 * rows and columns > 24
-    return panel.kind in ("strip", "tape")
+    return panel.kind in ("strip", "tape", "prompt")
 
 
 def _dial(pen: Pen, y: float, dial: Dial, place: int) -> float:
@@ -220,5 +223,5 @@ def _picture(pen: Pen, x: float, y: float, width: float, panel: Picture, at: At)
 
 DRAW: dict[str, Callable[..., float]] = {
     "heat": _heat, "curves": _curves, "bars": _bars, "strip": _strip, "picture": _picture,
-    "tape": draw_tape,
+    "tape": draw_tape, "prompt": draw_prompt,
 }  # fmt: skip

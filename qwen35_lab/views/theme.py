@@ -21,7 +21,7 @@ LETTERS = {"linear_attention": "L", "full_attention": "F"}  # as the family writ
 NAMES = {"linear_attention": "Gated DeltaNet", "full_attention": "gated attention"}
 
 KINDS = {
-    "REAL": "official weights, computed in this kernel",
+    "REAL": "official weights or vocabularies, computed in this kernel",
     "TINY": "a small trained model of this project, computed in this kernel: not a statement about Qwen3.5",
     "OTHER": "somebody's checkpoint, computed in this kernel",
     "RANDOM": "random weights, computed in this kernel: only the arithmetic means anything",

@@ -74,7 +74,7 @@ window.reader = (() => {
     cells().map(cell => [cell.id, cell.cell_type, cell.execution_count]), panel().content.activeCell.model.id]);
 
   // The cells that show a picture or a widget, in order; each output area is marked with its cell's id.
-  const shown = '.jp-OutputArea-output :is(canvas, svg, img, table, .jupyter-widgets)';
+  const shown = '.jp-OutputArea-output :is(canvas, svg, img, table, .jupyter-widgets, [data-q35-picture])';
   const pictures = () => panel().content.widgets.flatMap((widget, index) => {
     const area = widget.outputArea?.node;
     if (!area?.querySelector(shown)) return [];
