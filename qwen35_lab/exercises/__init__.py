@@ -5,16 +5,18 @@ broken = lab.exercises.plant(qwen, seed=1)
 lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about something given
 """
 
+from .active import CHECKS as ACTIVE
 from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
+from .experts import CHECKS as EXPERTS
 from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **EXPERTS, **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

@@ -14,6 +14,15 @@ from .curves import cost_curves, crossings, dial_curve, parity_chart, training_c
 from .deck import Deck
 from .drafts import acceptance_chart, acceptance_law_chart, draft_speed_chart
 from .elevator_widget import LayerElevator, elevator
+from .experts import (
+    coefficient_chart,
+    evening_chart,
+    kinds_deck,
+    missed_deck,
+    near_tie_chart,
+    step_read_chart,
+    touched_chart,
+)
 from .figure import Figure
 from .film import film_deck
 from .influence import attention_pair, chunk_deck, influence_deck
@@ -24,6 +33,7 @@ from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
 from .places import channel_chart, position_chart
 from .replay import memory_replay, write_replay
+from .router_lab import router_lab
 from .routing import expert_deck, expert_heat_map, expert_load
 from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
@@ -34,10 +44,11 @@ from .theme import COLOURS, badge
 __all__ = [
     "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper", "acceptance_chart",
     "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck",
-    "claim", "claims", "cost_curves", "cover_deck", "crossings", "dial_curve", "draft_speed_chart", "draft_tape",
-    "edit_deck", "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives",
-    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture",
-    "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms",
-    "rollback_errors", "show_source", "state_cinema", "step", "token_strip", "tower_deck", "training_curves",
-    "write_erase_decay", "write_replay",
+    "claim", "claims", "coefficient_chart", "cost_curves", "cover_deck", "crossings", "dial_curve", "draft_speed_chart",
+    "draft_tape", "edit_deck", "elevator", "evening_chart", "expert_deck", "expert_heat_map", "expert_load",
+    "film_deck", "gaze_deck", "half_lives", "heat_map", "influence_deck", "kinds_deck", "layer_contributions",
+    "logit_lens_map", "memory_replay", "missed_deck", "near_tie_chart", "parity_chart", "picture", "picture_map",
+    "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "router_lab",
+    "show_source", "state_cinema", "step", "step_read_chart", "token_strip", "touched_chart", "tower_deck",
+    "training_curves", "write_erase_decay", "write_replay",
 ]  # fmt: skip
