@@ -2,6 +2,7 @@
 
 from . import clocks, languages, pictures, replay, routing
 from .attention import attention_map
+from .balancing import balance_loss, even_out, imitate, lean
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
 from .chat_steps import ChatStep, build_up
 from .compare import Differences, diff, gap
@@ -23,6 +24,7 @@ from .lens import Lens, logit_lens
 from .long_context import Reach, reach_of
 from .mixers import build_mixer, count_mixer, reading
 from .naming import Naming, naming
+from .near_ties import Rounded, rounded_choices
 from .parity import ParityLedger, parity_ledger, quiet_transformers, transformers_model
 from .pictured import Theirs, by_transformers
 from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
@@ -32,9 +34,11 @@ from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ti
 from .rows import Overlap, TableCost, lengths, table_cost
 from .scaling import Fit, LayerTimes, fit_power, time_layers
 from .scripts import WITHOUT_BLANKS, main_script, scripts, words
+from .specialists import Missed, Routes, held_out, missed_experts, moe_layers, routes
 from .state import Ledger, Recalled, StateGeometry, half_life, ledger, recalled, retrieval, state_geometry
 from .surprise import SurpriseChange, surprise, surprise_change
 from .taking_back import TakenBack, read_and_keep, state_gap, take_back
+from .touched import Touched, active_share, expected_touched, step_bytes, touched_experts
 from .walk import divergence
 
 __all__ = [
@@ -58,6 +62,7 @@ __all__ = [
     "Ledger",
     "Lens",
     "Machine",
+    "Missed",
     "Naming",
     "NeedleMap",
     "Overlap",
@@ -65,6 +70,8 @@ __all__ = [
     "Reach",
     "RecallMap",
     "Recalled",
+    "Rounded",
+    "Routes",
     "Routing",
     "Spread",
     "StateGeometry",
@@ -74,10 +81,13 @@ __all__ = [
     "Tapes",
     "Theirs",
     "Ties",
+    "Touched",
     "acceptance",
+    "active_share",
     "assemble",
     "attention_map",
     "attention_result",
+    "balance_loss",
     "build_mixer",
     "build_up",
     "by_script",
@@ -95,11 +105,15 @@ __all__ = [
     "draft_speed",
     "edit_effect",
     "effect",
+    "even_out",
+    "expected_touched",
     "fertility",
     "fit_power",
     "gap",
     "half_life",
     "head_statistics",
+    "held_out",
+    "imitate",
     "influence_map",
     "influence_parts",
     "jensen_shannon",
@@ -107,13 +121,16 @@ __all__ = [
     "layer_bytes",
     "layer_cost",
     "layer_kinds",
+    "lean",
     "ledger",
     "lengths",
     "logit_lens",
     "main_script",
     "measure_machine",
+    "missed_experts",
     "mixed",
     "mixer_cost",
+    "moe_layers",
     "naming",
     "needle_map",
     "parity_ledger",
@@ -132,12 +149,15 @@ __all__ = [
     "replay",
     "residual_stream",
     "retrieval",
+    "rounded_choices",
+    "routes",
     "routing",
     "routing_of",
     "scripts",
     "spread",
     "state_gap",
     "state_geometry",
+    "step_bytes",
     "strongest_reader",
     "surprise",
     "surprise_change",
@@ -145,6 +165,7 @@ __all__ = [
     "take_back",
     "ties",
     "time_layers",
+    "touched_experts",
     "transformers_model",
     "vision_cost",
     "within_chunk_mask",

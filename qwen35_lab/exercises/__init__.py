@@ -6,11 +6,13 @@ lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about somethin
 lab.progress()                                   # what is passed, tried, and not yet, in all notebooks
 """
 
+from .active import CHECKS as ACTIVE
 from .by_hand import CHECKS as BY_HAND
 from .cost import CHECKS as COST
 from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
+from .experts import CHECKS as EXPERTS
 from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
 from .progress import Progress, progress_of
@@ -36,6 +38,8 @@ CHECKS = {
     **BY_HAND,
 }
 from .words import CHECKS as WORDS
+
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **EXPERTS, **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

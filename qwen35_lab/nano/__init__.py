@@ -10,6 +10,7 @@ Everything follows from seeds; nothing is downloaded.
 
 from . import world
 from .cuts import switched_off
+from .experts import expert_loads, permutation_test
 from .pack import Batch, batch, pack
 from .patches import Patching, as_floats
 from .render import Document, Weights, render, render_prompt
@@ -17,6 +18,6 @@ from .template import Piece, pieces
 from .tokenizer import SPECIAL, template, train_tokenizer
 
 __all__ = [
-    "SPECIAL", "Batch", "Document", "Patching", "Piece", "Weights", "as_floats", "batch", "pack", "pieces", "render",
-    "render_prompt", "switched_off", "template", "train_tokenizer", "world",
+    "SPECIAL", "Batch", "Document", "Patching", "Piece", "Weights", "as_floats", "batch", "expert_loads", "pack",
+    "permutation_test", "pieces", "render", "render_prompt", "switched_off", "template", "train_tokenizer", "world",
 ]  # fmt: skip

@@ -16,6 +16,15 @@ from .curves import cost_curves, crossings, dial_curve, parity_chart, training_c
 from .deck import Deck
 from .drafts import acceptance_chart, acceptance_law_chart, draft_speed_chart
 from .elevator_widget import LayerElevator, elevator
+from .experts import (
+    coefficient_chart,
+    evening_chart,
+    kinds_deck,
+    missed_deck,
+    near_tie_chart,
+    step_read_chart,
+    touched_chart,
+)
 from .figure import Figure
 from .film import film_deck
 from .heads import heads_deck
@@ -31,6 +40,7 @@ from .places import channel_chart, position_chart
 from .prompt import prompt_deck
 from .replay import memory_replay, write_replay
 from .rotation import distance_curves, spectrum_chart
+from .router_lab import router_lab
 from .routing import expert_deck, expert_heat_map, expert_load
 from .scaling import layer_times
 from .size_ruler import PictureRuler, picture_ruler
@@ -44,12 +54,13 @@ from .theme import COLOURS, badge
 __all__ = [
     "COLOURS", "Claim", "ClockWall", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source",
     "Stepper", "TextRuler", "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth",
-    "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims", "clock_wall", "cost_curves", "cost_explorer",
-    "cover_deck", "crossings", "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck",
-    "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck",
-    "heat_map", "influence_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map",
-    "memory_replay", "note", "noted", "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart",
-    "prompt_deck", "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "rows_chart", "savings_chart",
-    "show_source", "spectrum_chart", "state_cinema", "step", "sweep_chart", "table_chart", "text_ruler", "token_strip",
-    "tower_deck", "training_curves", "write_erase_decay", "write_replay",
+    "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims", "clock_wall", "coefficient_chart", "cost_curves",
+    "cost_explorer", "cover_deck", "crossings", "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape",
+    "edit_deck", "elevator", "evening_chart", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck",
+    "half_lives", "heads_deck", "heat_map", "influence_deck", "kinds_deck", "language_chart", "layer_contributions",
+    "layer_times", "logit_lens_map", "memory_replay", "missed_deck", "near_tie_chart", "note", "noted", "parity_chart",
+    "picture", "picture_map", "picture_ruler", "position_chart", "prompt_deck", "reading_maps", "recall_grid",
+    "residual_norms", "rollback_errors", "router_lab", "rows_chart", "savings_chart", "show_source", "spectrum_chart",
+    "state_cinema", "step", "step_read_chart", "sweep_chart", "table_chart", "text_ruler", "token_strip",
+    "touched_chart", "tower_deck", "training_curves", "write_erase_decay", "write_replay",
 ]  # fmt: skip
