@@ -55,7 +55,22 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("model", nargs="?", default="recall", help="a shipped model, a folder or a Hub id")
     table.add_argument("--markdown", action="store_true", help="the page docs/taps.md instead")
     table.set_defaults(run=_print_taps)
+    judged = commands.add_parser("claims", help="list the claims of an article on Qwen3.5, each with our verdict")
+    judged.add_argument("--verdict", choices=("true", "inexact", "wrong", "unverifiable"), help="only these")
+    judged.add_argument("--markdown", action="store_true", help="the page docs/claims.md instead")
+    judged.set_defaults(run=_print_claims)
     return parser
+
+
+def _print_claims(options: argparse.Namespace) -> int:
+    from .claims import MARKS, article_claims, page
+
+    if options.markdown:
+        print(page(), end="")
+    else:
+        for claim in article_claims(verdict=options.verdict):
+            print(f"{MARKS[claim.verdict]} {claim.claim}\n    {claim.truth} [{claim.source}, {claim.date}]")
+    return 0
 
 
 def _print_taps(options: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import pictures, replay, routing
+from . import pictures, replay, routing, scoreboard
 from .attention import attention_map
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
 from .compare import Differences, diff, gap
@@ -32,6 +32,7 @@ __all__ = [
     "contributions", "diff", "divergence", "draft_speed", "edit_effect", "effect", "gap", "half_life", "influence_map",
     "influence_parts", "jensen_shannon", "layer_bytes", "layer_kinds", "ledger", "logit_lens", "naming", "needle_map",
     "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers", "read_and_keep", "recall_map", "recalled",
-    "record_tapes", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_gap", "state_geometry",
+    "record_tapes", "replay", "residual_stream", "retrieval", "routing", "routing_of", "scoreboard",
+    "state_gap", "state_geometry",
     "strongest_reader", "take_back", "ties", "transformers_model", "within_chunk_mask",
 ]  # fmt: skip

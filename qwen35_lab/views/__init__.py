@@ -6,6 +6,7 @@ plotly, anywidget and ipywidgets are imported here and nowhere else in the packa
 """
 
 from . import claims
+from .article import ClaimsTable, claims_table, price_days, settings_chart, tally_chart, verdict_chart
 from .caches import cache_growth, cache_sizes, rollback_errors
 from .charts import layer_contributions, reading_maps, residual_norms
 from .cinema import state_cinema
@@ -23,8 +24,10 @@ from .looking import cover_deck, gaze_deck, picture_map, tower_deck
 from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
 from .places import channel_chart, position_chart
+from .price_explorer import PriceExplorer, price_explorer
 from .replay import memory_replay, write_replay
 from .routing import expert_deck, expert_heat_map, expert_load
+from .score_explorer import ScoreExplorer, score_explorer
 from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
 from .stepper import Stepper, step
@@ -40,4 +43,6 @@ __all__ = [
     "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms",
     "rollback_errors", "show_source", "state_cinema", "step", "token_strip", "tower_deck", "training_curves",
     "write_erase_decay", "write_replay",
+    "ClaimsTable", "PriceExplorer", "ScoreExplorer", "claims_table", "price_days", "price_explorer", "score_explorer",
+    "settings_chart", "tally_chart", "verdict_chart",
 ]  # fmt: skip

@@ -33,8 +33,8 @@ class PictureRuler(LabWidget):
     """The widget. `payload` is all it knows, as JSON; the other traits say where it stands, and can be set."""
 
     TITLE = "Picture ruler"
-    _esm = esm("kit", "size_ruler_rules", "size_ruler")
-    _css = css("kit", "size_ruler")
+    _esm = esm("kit", "knobs", "size_ruler_rules", "size_ruler")
+    _css = css("kit", "knobs", "size_ruler")
     payload = traitlets.Unicode().tag(sync=True)
     start = traitlets.Unicode("{}").tag(sync=True)
     view = traitlets.Int(0).tag(sync=True)  # 0 a picture, 1 a film
