@@ -91,6 +91,20 @@ def _show_progress(options: argparse.Namespace) -> int:
     from .exercises import progress
 
     print(progress().save(options.save) if options.save else progress())
+    judged = commands.add_parser("claims", help="list the claims of an article on Qwen3.5, each with our verdict")
+    judged.add_argument("--verdict", choices=("true", "inexact", "wrong", "unverifiable"), help="only these")
+    judged.add_argument("--markdown", action="store_true", help="the page docs/claims.md instead")
+    judged.set_defaults(run=_print_claims)
+
+
+def _print_claims(options: argparse.Namespace) -> int:
+    from .claims import MARKS, article_claims, page
+
+    if options.markdown:
+        print(page(), end="")
+    else:
+        for claim in article_claims(verdict=options.verdict):
+            print(f"{MARKS[claim.verdict]} {claim.claim}\n    {claim.truth} [{claim.source}, {claim.date}]")
     return 0
 
 
@@ -170,7 +184,6 @@ def _train_nano(options: argparse.Namespace) -> int:
 
 
 def _score_nano(options: argparse.Namespace) -> int:
-    from .nano.publish import score_folder
 
     if options.n < 1:
         raise InputError(f"--n is {options.n}; pass 1 or more.")

@@ -27,13 +27,13 @@ PACKAGE = ROOT / "qwen35_lab"
 LAYERS = [
     {"errors", "paths", "files", "reader", "interrupt", "memory", "provenance"},
     {"config"},
-    {"family"},
+    {"family", "published", "prices"},
     {"model"},
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
     {"generate", "speculative", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
     {"training", "muon", "nano", "recall", "examples"},
-    {"analysis"},
+    {"analysis", "claims"},
     {"views"},
     {"exercises", "jobs", "serve", "doctor", "cli", "__init__", "__main__"},
 ]

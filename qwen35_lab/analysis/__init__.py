@@ -1,6 +1,6 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import clocks, languages, pictures, replay, routing
+from . import clocks, languages, pictures, replay, routing, scoreboard
 from .attention import attention_map
 from .balancing import balance_loss, even_out, imitate, lean
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
@@ -153,6 +153,7 @@ __all__ = [
     "routes",
     "routing",
     "routing_of",
+    "scoreboard",
     "scripts",
     "spread",
     "state_gap",

@@ -6,6 +6,7 @@ plotly, anywidget and ipywidgets are imported here and nowhere else in the packa
 """
 
 from . import claims
+from .article import ClaimsTable, claims_table, price_days, settings_chart, tally_chart, verdict_chart
 from .caches import cache_growth, cache_sizes, rollback_errors
 from .charts import layer_contributions, reading_maps, residual_norms
 from .cinema import state_cinema
@@ -37,12 +38,14 @@ from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
 from .notes import note, noted
 from .places import channel_chart, position_chart
+from .price_explorer import PriceExplorer, price_explorer
 from .prompt import prompt_deck
 from .replay import memory_replay, write_replay
 from .rotation import distance_curves, spectrum_chart
 from .router_lab import router_lab
 from .routing import expert_deck, expert_heat_map, expert_load
 from .scaling import layer_times
+from .score_explorer import ScoreExplorer, score_explorer
 from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
 from .stepper import Stepper, step
@@ -52,15 +55,17 @@ from .text_ruler import TextRuler, text_ruler
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "ClockWall", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source",
-    "Stepper", "TextRuler", "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge", "cache_growth",
-    "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims", "clock_wall", "coefficient_chart", "cost_curves",
-    "cost_explorer", "cover_deck", "crossings", "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape",
-    "edit_deck", "elevator", "evening_chart", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck",
-    "half_lives", "heads_deck", "heat_map", "influence_deck", "kinds_deck", "language_chart", "layer_contributions",
-    "layer_times", "logit_lens_map", "memory_replay", "missed_deck", "near_tie_chart", "note", "noted", "parity_chart",
-    "picture", "picture_map", "picture_ruler", "position_chart", "prompt_deck", "reading_maps", "recall_grid",
-    "residual_norms", "rollback_errors", "router_lab", "rows_chart", "savings_chart", "show_source", "spectrum_chart",
-    "state_cinema", "step", "step_read_chart", "sweep_chart", "table_chart", "text_ruler", "token_strip",
-    "touched_chart", "tower_deck", "training_curves", "write_erase_decay", "write_replay",
+    "COLOURS", "Claim", "ClaimsTable", "ClockWall", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler",
+    "PriceExplorer", "ScoreExplorer", "Source", "Stepper", "TextRuler", "acceptance_chart", "acceptance_law_chart",
+    "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims",
+    "claims_table", "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings",
+    "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart",
+    "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck", "heat_map",
+    "influence_deck", "kinds_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map",
+    "memory_replay", "missed_deck", "near_tie_chart", "note", "noted", "parity_chart", "picture", "picture_map",
+    "picture_ruler", "position_chart", "price_days", "price_explorer", "prompt_deck", "reading_maps", "recall_grid",
+    "residual_norms", "rollback_errors", "router_lab", "rows_chart", "savings_chart", "score_explorer",
+    "settings_chart", "show_source", "spectrum_chart", "state_cinema", "step", "step_read_chart", "sweep_chart",
+    "table_chart", "tally_chart", "text_ruler", "token_strip", "touched_chart", "tower_deck", "training_curves",
+    "verdict_chart", "write_erase_decay", "write_replay",
 ]  # fmt: skip
