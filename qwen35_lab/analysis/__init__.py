@@ -1,6 +1,6 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import pictures, replay, routing
+from . import needles, pictures, replay, routing, told
 from .attention import attention_map
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
 from .compare import Differences, diff, gap
@@ -31,7 +31,7 @@ __all__ = [
     "Theirs", "Ties", "acceptance", "assemble", "attention_map", "by_transformers", "cache_growth", "coactivation",
     "contributions", "diff", "divergence", "draft_speed", "edit_effect", "effect", "gap", "half_life", "influence_map",
     "influence_parts", "jensen_shannon", "layer_bytes", "layer_kinds", "ledger", "logit_lens", "naming", "needle_map",
-    "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers", "read_and_keep", "recall_map", "recalled",
-    "record_tapes", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_gap", "state_geometry",
-    "strongest_reader", "take_back", "ties", "transformers_model", "within_chunk_mask",
+    "needles", "parity_ledger", "pictures", "predicted_bytes", "quiet_transformers", "read_and_keep", "recall_map",
+    "recalled", "record_tapes", "replay", "residual_stream", "retrieval", "routing", "routing_of", "state_gap",
+    "state_geometry", "strongest_reader", "take_back", "ties", "told", "transformers_model", "within_chunk_mask",
 ]  # fmt: skip

@@ -9,12 +9,14 @@ from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
 from .forward_pass import CHECKS as FORWARD_PASS
+from .long_documents import CHECKS as LONG_DOCUMENTS
+from .patching import CHECKS as PATCHING
 from .planted import plant
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING, **PATCHING, **LONG_DOCUMENTS}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

@@ -22,6 +22,7 @@ from .live import edit_deck
 from .looking import cover_deck, gaze_deck, picture_map, tower_deck
 from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
+from .needles import long_context_chart, needle_deck, rank_curves
 from .places import channel_chart, position_chart
 from .replay import memory_replay, write_replay
 from .routing import expert_deck, expert_heat_map, expert_load
@@ -36,8 +37,8 @@ __all__ = [
     "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck",
     "claim", "claims", "cost_curves", "cover_deck", "crossings", "dial_curve", "draft_speed_chart", "draft_tape",
     "edit_deck", "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives",
-    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture",
-    "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms",
-    "rollback_errors", "show_source", "state_cinema", "step", "token_strip", "tower_deck", "training_curves",
-    "write_erase_decay", "write_replay",
+    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "long_context_chart", "memory_replay",
+    "needle_deck", "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart", "rank_curves",
+    "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "show_source", "state_cinema", "step",
+    "token_strip", "tower_deck", "training_curves", "write_erase_decay", "write_replay",
 ]  # fmt: skip
