@@ -1,6 +1,6 @@
 """Tensors in, numbers out: pure functions over traces and models, without pictures."""
 
-from . import clocks, languages, pictures, replay, routing, scoreboard
+from . import clocks, languages, needles, pictures, replay, routing, scoreboard, told
 from .attention import attention_map
 from .balancing import balance_loss, even_out, imitate, lean
 from .caches import Growth, cache_growth, layer_bytes, predicted_bytes
@@ -133,6 +133,7 @@ __all__ = [
     "moe_layers",
     "naming",
     "needle_map",
+    "needles",
     "parity_ledger",
     "pass_cost",
     "pictures",
@@ -166,6 +167,7 @@ __all__ = [
     "take_back",
     "ties",
     "time_layers",
+    "told",
     "touched_experts",
     "transformers_model",
     "vision_cost",

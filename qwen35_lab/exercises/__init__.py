@@ -14,6 +14,8 @@ from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
 from .experts import CHECKS as EXPERTS
 from .forward_pass import CHECKS as FORWARD_PASS
+from .long_documents import CHECKS as LONG_DOCUMENTS
+from .patching import CHECKS as PATCHING
 from .planted import plant
 from .progress import Progress, progress_of
 from .record import note
@@ -39,7 +41,18 @@ CHECKS = {
 }
 from .words import CHECKS as WORDS
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **EXPERTS, **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING}
+CHECKS = {
+    **FORWARD_PASS,
+    **DELTA_RULE,
+    **DELTANET,
+    **EXPERTS,
+    **ACTIVE,
+    **VISION,
+    **SNAPSHOTS,
+    **DRAFTING,
+    **PATCHING,
+    **LONG_DOCUMENTS,
+}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

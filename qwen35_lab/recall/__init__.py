@@ -11,6 +11,7 @@ only memory is one matrix; it ships as `lab.load("microscope")`, other seeds of 
 from .dials import capacity, decay_dial, erase_dial
 from .microscope import NO_ERASE, measured, microscopes
 from .model import MICROSCOPE, RECALL, Setup, config, write_checkpoint
+from .publish import recalls
 from .score import Score, score
 from .task import CHANCE, KEYS, TEST, TRAINED, VALIDATION, VALUES, VOCABULARY, Batch, Difficulty, batch, text
 from .train import QUICK, RECIPE, answer_loss, train_recall
@@ -18,5 +19,6 @@ from .train import QUICK, RECIPE, answer_loss, train_recall
 __all__ = [
     "CHANCE", "KEYS", "MICROSCOPE", "NO_ERASE", "QUICK", "RECALL", "RECIPE", "TEST", "TRAINED", "VALIDATION",
     "VALUES", "VOCABULARY", "Batch", "Difficulty", "Score", "Setup", "answer_loss", "batch", "capacity", "config",
-    "decay_dial", "erase_dial", "measured", "microscopes", "score", "text", "train_recall", "write_checkpoint",
+    "decay_dial", "erase_dial", "measured", "microscopes", "recalls", "score", "text", "train_recall",
+    "write_checkpoint",
 ]  # fmt: skip

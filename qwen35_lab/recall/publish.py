@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..edits import AnyEdit
 from ..model import TextModel
+from ..paths import data_path
 from ..qwen import Qwen
 from ..training import History, Recipe
 from .card import HEAD, SUCCESS, front, origin, row, task, training
@@ -48,6 +49,30 @@ def publish(runs: Sequence[Run], recipe: Recipe, folder: Path, *, overwrite: boo
     best = best_of(runs)
     write_checkpoint(best.qwen, folder, card(runs, best, recipe), overwrite=overwrite)
     return best
+
+
+def recalls() -> list[str]:
+    """Names of the recall models that ship, one per seed, the best first: `lab.load(name)`."""
+    found = sorted(path.parent.name for path in data_path().glob(f"{RECALL.name}*/model.safetensors"))
+    return sorted(found, key=lambda name: name != RECALL.name)
+
+
+def publish_another(run: Run, recipe: Recipe, folder: Path, *, overwrite: bool = False) -> None:
+    """Write one more seed to `folder`-seedN, so that what is found in the best one can be asked of others."""
+    place = folder.with_name(f"{folder.name}-seed{run.seed}")
+    text = f"""{front(f"{RECALL.name}, seed {run.seed}")}
+The recall model once more, from another start: {sum(p.numel() for p in run.qwen.model.parameters()):,} parameters,
+{origin()}
+
+{task(RECALL.difficulty)}
+{training(RECALL, recipe, [run.seed])}
+## Results
+
+Accuracy on {len(run.test.right):,} questions in fresh texts of the kind trained on; guessing gives
+{CHANCE:.2%}. This folder holds seed {run.seed}; the best of five seeds is `{RECALL.name}`.
+
+{HEAD}{row(run.seed, run.history, run.test)}"""
+    write_checkpoint(run.qwen, place, text, overwrite=overwrite)
 
 
 def card(runs: Sequence[Run], best: Run, recipe: Recipe) -> str:

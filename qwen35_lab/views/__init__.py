@@ -36,6 +36,7 @@ from .live import edit_deck
 from .looking import cover_deck, gaze_deck, picture_map, tower_deck
 from .maps import heat_map, picture, recall_grid, token_strip
 from .memory import half_lives, write_erase_decay
+from .needles import long_context_chart, needle_deck, rank_curves
 from .notes import note, noted
 from .places import channel_chart, position_chart
 from .price_explorer import PriceExplorer, price_explorer
@@ -62,10 +63,10 @@ __all__ = [
     "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart",
     "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck", "heat_map",
     "influence_deck", "kinds_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map",
-    "memory_replay", "missed_deck", "near_tie_chart", "note", "noted", "parity_chart", "picture", "picture_map",
-    "picture_ruler", "position_chart", "price_days", "price_explorer", "prompt_deck", "reading_maps", "recall_grid",
-    "residual_norms", "rollback_errors", "router_lab", "rows_chart", "savings_chart", "score_explorer",
-    "settings_chart", "show_source", "spectrum_chart", "state_cinema", "step", "step_read_chart", "sweep_chart",
-    "table_chart", "tally_chart", "text_ruler", "token_strip", "touched_chart", "tower_deck", "training_curves",
-    "verdict_chart", "write_erase_decay", "write_replay",
+    "long_context_chart", "memory_replay", "missed_deck", "near_tie_chart", "needle_deck", "note", "noted",
+    "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart", "price_days", "price_explorer",
+    "prompt_deck", "rank_curves", "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "router_lab",
+    "rows_chart", "savings_chart", "score_explorer", "settings_chart", "show_source", "spectrum_chart", "state_cinema",
+    "step", "step_read_chart", "sweep_chart", "table_chart", "tally_chart", "text_ruler", "token_strip",
+    "touched_chart", "tower_deck", "training_curves", "verdict_chart", "write_erase_decay", "write_replay",
 ]  # fmt: skip

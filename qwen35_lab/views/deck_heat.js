@@ -84,8 +84,9 @@ function heat(p, deck) {
   box.classList.toggle("q35-wide", columns.size > 2.5 * rows.size && columns.size > 24);
   const grid = make("div", "q35-grid"), plot = make("div", "q35-plot", "", {
     tabindex: 0, role: "application", "aria-roledescription": "heat map",
-    "aria-label": `${p.title}: ${rows.size} ${rows.name} by ${columns.size} ${columns.name}; arrow keys read cells`,
+    "aria-label": `${p.title}: ${rows.size} ${rows.name} by ${columns.size} ${columns.name}; arrow keys read cells${p.choose ? ", Enter chooses one" : ""}`,
   });
+  plot.classList.toggle("q35-choice", p.choose !== null);
   const [canvas, glyphs] = [make("canvas", "q35-cells"), make("canvas", "q35-glyphs")];
   const marks = ["q35-row", "q35-column", "q35-cell"].map(c => make("div", c));
   marks.forEach(mark => { mark.hidden = true; });
@@ -94,7 +95,9 @@ function heat(p, deck) {
   grid.style.setProperty("--ratio", columns.size / rows.size);
   grid.style.setProperty("--widest", `${46 * columns.size}px`);
   grid.classList.toggle("q35-named", Boolean(rows.labels));
-  plot.append(canvas, glyphs, ...marks);
+  const picked = make("div", "q35-picked");
+  picked.hidden = p.choose === null;
+  plot.append(canvas, glyphs, picked, ...marks);
   grid.append(side.box, plot, foot.box);
   const legend = make("div", "q35-legend");
   legend.append(make("span", "q35-faint", `${rows.name} ↓   ${columns.name} →`), scale(p, deck.colours));
@@ -111,7 +114,14 @@ function heat(p, deck) {
       pixels[n] = inks[code === BLANK ? BLANK + (Math.floor(n / columns.size) + n % columns.size) % 2 : code];
     }
     ink.putImageData(image, 0, 0);
+    if (p.choose) put(picked, at[p.choose[0]], at[p.choose[1]]);
     write();
+  }
+  function put(mark, row, column) {
+    for (const [name, n, count] of [["row", row, rows.size], ["column", column, columns.size]]) {
+      mark.style.setProperty(`--${name}`, `${100 * n / count}%`);
+      mark.style.setProperty(`--${name}size`, `${100 / count}%`);
+    }
   }
   // numbers, or at least signs, where cells are large enough
   function write() {
@@ -148,6 +158,8 @@ function heat(p, deck) {
     focus = [part(e.clientY, r.top, r.height, rows.size), part(e.clientX, r.left, r.width, columns.size)];
     link(...focus);
   });
+  const choose = () => { if (p.choose && focus) focus.forEach((place, n) => deck.go(p.choose[n], place)); };
+  plot.addEventListener("pointerdown", choose);
   plot.addEventListener("pointerleave", () => deck.link(null));
   plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) link(...(focus ??= [0, 0])); });
   plot.addEventListener("blur", () => deck.link(null));
@@ -155,6 +167,7 @@ function heat(p, deck) {
     const [row, column] = focus ?? [0, 0];
     const to = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
       Home: [row, 0], End: [row, columns.size - 1] }[e.key];
+    if (p.choose && [" ", "Enter"].includes(e.key) && !e.shiftKey) { e.preventDefault(); focus ??= [0, 0]; choose(); }
     if (!to) return;
     e.preventDefault();
     focus = [clamp(to[0], 0, rows.size - 1), clamp(to[1], 0, columns.size - 1)];
@@ -171,10 +184,7 @@ function heat(p, deck) {
     const [row, column] = places(found);
     const [band, post, cell] = marks;
     [band.hidden, post.hidden, cell.hidden] = [row === null, column === null, row === null || column === null];
-    for (const [mark, name, n, count] of [[band, "row", row, rows.size], [cell, "row", row, rows.size], [post, "column", column, columns.size], [cell, "column", column, columns.size]]) {
-      mark.style.setProperty(`--${name}`, `${100 * n / count}%`);
-      mark.style.setProperty(`--${name}size`, `${100 / count}%`);
-    }
+    for (const mark of marks) put(mark, row, column);
   }, value(found) {
     const [row, column] = places(found);
     return row === null || column === null ? null : valueOf(p, now, row * columns.size + column) + unitOf(p);

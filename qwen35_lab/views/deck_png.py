@@ -87,6 +87,10 @@ def _heat(pen: Pen, x: float, y: float, width: float, panel: Heat, at: At) -> fl
     h = min(max(w * rows / columns, 60), 380, 46 * rows)
     pen.box(x + left - 1, y - 1, w + 2, h + 2, outline=LINE)
     pen.cells(x + left, y, w, h, colours(values, limit))
+    if panel.choose:
+        row, column = (at[name] for name in panel.choose)
+        corner = x + left + column * w / columns, y + row * h / rows
+        pen.box(*corner, w / columns, h / rows, outline=TEXT, line=3)
     for n in range(0, rows, every(panel.rows, 12 * rows / h)):
         pen.text(x + left - 5, y + (n + 0.5) * h / rows, panel.rows.label(n), 9, FAINT, anchor="rm", width=left - 6)
     room = 26 if panel.columns.labels is None else 44

@@ -61,6 +61,7 @@ class Heat:
         limit: the magnitude of full colour; the largest value if not given. Larger ones are clipped, and that is said.
         text: write the numbers into cells that are large enough.
         reading: how a cell is read aloud, with {row} and {column} for the labels.
+        choose: the dials of the rows and of the columns: a click or Enter on a cell moves both, and it bears a frame.
     """
 
     title: str
@@ -73,6 +74,7 @@ class Heat:
     unit: str = ""
     text: bool = False
     reading: str = ""
+    choose: tuple[str, str] | None = None
     kind = "heat"
 
     def describe(self, dials: Sequence[Dial]) -> dict[str, Any]:
@@ -81,8 +83,21 @@ class Heat:
         reading = self.reading or f"{self.rows.name} {{row}}, {self.columns.name} {{column}}"
         return {
             **common(self, dials), "rows": rows, "columns": columns, "text": self.text, "reading": reading,
-            **pack(values, self.signed, self.limit),
+            "choose": self._chosen_by(dials, values.shape[-2:]), **pack(values, self.signed, self.limit),
         }  # fmt: skip
+
+    def _chosen_by(self, dials: Sequence[Dial], shape: Sequence[int]) -> list[int] | None:
+        """The two dials by number, or an `InputError` if they do not have a place for each row and column."""
+        if self.choose is None:
+            return None
+        found = [index_of(name, dials, self.title) for name in self.choose]
+        places = [len(dials[n].labels) for n in found]
+        if places != list(shape):
+            raise InputError(
+                f"The cells of {self.title!r} are {list(shape)} and the dials {list(self.choose)} have {places} "
+                "places; give as many, or leave out choose."
+            )
+        return found
 
     def words(self, at: At) -> str:
         now = frame(self.values, self.over, at)
