@@ -57,6 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("model", nargs="?", default="recall", help="a shipped model, a folder or a Hub id")
     table.add_argument("--markdown", action="store_true", help="the page docs/taps.md instead")
     table.set_defaults(run=_print_taps)
+    judged = commands.add_parser("claims", help="list the claims of an article on Qwen3.5, each with our verdict")
+    judged.add_argument("--verdict", choices=("true", "inexact", "wrong", "unverifiable"), help="only these")
+    judged.add_argument("--markdown", action="store_true", help="the page docs/claims.md instead")
+    judged.set_defaults(run=_print_claims)
     _add_exercises(commands)
     return parser
 
@@ -91,10 +95,7 @@ def _show_progress(options: argparse.Namespace) -> int:
     from .exercises import progress
 
     print(progress().save(options.save) if options.save else progress())
-    judged = commands.add_parser("claims", help="list the claims of an article on Qwen3.5, each with our verdict")
-    judged.add_argument("--verdict", choices=("true", "inexact", "wrong", "unverifiable"), help="only these")
-    judged.add_argument("--markdown", action="store_true", help="the page docs/claims.md instead")
-    judged.set_defaults(run=_print_claims)
+    return 0
 
 
 def _print_claims(options: argparse.Namespace) -> int:
@@ -184,6 +185,7 @@ def _train_nano(options: argparse.Namespace) -> int:
 
 
 def _score_nano(options: argparse.Namespace) -> int:
+    from .nano.publish import score_folder
 
     if options.n < 1:
         raise InputError(f"--n is {options.n}; pass 1 or more.")

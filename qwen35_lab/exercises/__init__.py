@@ -24,35 +24,13 @@ from .serving import CHECKS as SERVING
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
+from .words import CHECKS as WORDS
 from .wrong import WRONG
 
 CHECKS = {
-    **FORWARD_PASS,
-    **DELTA_RULE,
-    **DELTANET,
-    **VISION,
-    **SNAPSHOTS,
-    **DRAFTING,
-    **COST,
-    **ROPE,
-    **SERVING,
-    **WORDS,
-    **BY_HAND,
-}
-from .words import CHECKS as WORDS
-
-CHECKS = {
-    **FORWARD_PASS,
-    **DELTA_RULE,
-    **DELTANET,
-    **EXPERTS,
-    **ACTIVE,
-    **VISION,
-    **SNAPSHOTS,
-    **DRAFTING,
-    **PATCHING,
-    **LONG_DOCUMENTS,
-}
+    **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS, **ACTIVE,
+    **VISION, **SNAPSHOTS, **DRAFTING, **PATCHING, **LONG_DOCUMENTS,
+}  # fmt: skip
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

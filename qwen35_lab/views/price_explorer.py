@@ -29,8 +29,8 @@ class PriceExplorer(LabWidget):
     """The widget. `payload` is all it knows, as JSON; the other traits are places of its controls, and can be set."""
 
     TITLE = "Price explorer"
-    _esm = esm("kit", "knobs", "price_rules", "price_explorer")
-    _css = css("kit", "knobs", "price_explorer")
+    _esm = esm("kit", "controls", "price_rules", "price_explorer")
+    _css = css("kit", "controls", "price_explorer")
     payload = traitlets.Unicode().tag(sync=True)
     requests = traitlets.Int(5).tag(sync=True)
     prompt = traitlets.Int(5).tag(sync=True)

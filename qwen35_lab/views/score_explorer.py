@@ -25,8 +25,8 @@ class ScoreExplorer(LabWidget):
     """The widget. `payload` is all it knows, as JSON; the other traits are its five filters, "" for all."""
 
     TITLE = "Published scores"
-    _esm = esm("kit", "knobs", "score_rules", "score_explorer")
-    _css = css("kit", "knobs", "score_explorer")
+    _esm = esm("kit", "controls", "score_rules", "score_explorer")
+    _css = css("kit", "controls", "score_explorer")
     payload = traitlets.Unicode().tag(sync=True)
     table = traitlets.Unicode("").tag(sync=True)
     category = traitlets.Unicode("").tag(sync=True)

@@ -13,16 +13,6 @@ function photoOf(data, width, height) {
   return canvas;
 }
 
-function table(rows) {
-  const body = make("table", "q35-facts");
-  body.append(...rows.map(([name, value, big]) => {
-    const row = make("tr", big ? "q35-big" : "");
-    row.append(make("th", "", name, { scope: "row" }), make("td", "", value));
-    return row;
-  }));
-  return body;
-}
-
 // the longest edge grows with its fourth root, so that small and large pictures both fit; the shape is kept
 function shown(width, height) {
   const longest = Math.max(width, height), scale = STAGE * (longest / LARGEST) ** 0.25 / longest;

@@ -34,9 +34,7 @@ class PictureRuler(LabWidget):
 
     TITLE = "Picture ruler"
     _esm = esm("kit", "controls", "size_ruler_rules", "size_ruler")
-    _css = css("kit", "size_ruler")
-    _esm = esm("kit", "knobs", "size_ruler_rules", "size_ruler")
-    _css = css("kit", "knobs", "size_ruler")
+    _css = css("kit", "controls", "size_ruler")
     payload = traitlets.Unicode().tag(sync=True)
     start = traitlets.Unicode("{}").tag(sync=True)
     view = traitlets.Int(0).tag(sync=True)  # 0 a picture, 1 a film
