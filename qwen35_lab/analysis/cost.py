@@ -168,9 +168,10 @@ def mixed(config: ModelConfig | str, mix: str | tuple[int, int], layers: int | N
     if isinstance(mix, str) and mix not in MIXES:
         raise InputError(f"There is no mix {mix!r}; pass one of {', '.join(MIXES)}, or two numbers such as (4, 1).")
     try:
-        linear, full = (counted(n, "a number of layers") for n in (MIXES[mix] if isinstance(mix, str) else mix))
+        linear, full = MIXES[mix] if isinstance(mix, str) else mix
     except (TypeError, ValueError):
         raise InputError(f"A mix is two numbers of layers such as (3, 1), and not {mix!r}.") from None
+    linear, full = (counted(n, "a number of layers") for n in (linear, full))
     if linear + full == 0:
         raise InputError("A mix of no layers is no model; pass two numbers such as (3, 1).")
     period = (LINEAR,) * linear + (FULL,) * full

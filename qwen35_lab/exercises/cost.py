@@ -14,7 +14,7 @@ from .verdict import attempt
 
 Formula = Callable[[TextConfig, int], float]
 WITHIN = 0.01  # of the right number
-LEAST_BAND = 0.15  # that a doubling factor may be off, where repeats differ by less
+LEAST_BAND = 0.25  # that a doubling factor may be off where repeats differ by less: a busy machine has smaller caches
 
 
 def cases(seed: int = 0) -> list[tuple[TextConfig, int]]:
@@ -210,7 +210,7 @@ def check_break_even(answer: Any, given: Any) -> tuple[bool, str]:
 
 
 def check_doubling(answer: Any, given: Any) -> tuple[bool, str]:
-    """Hold predicted factors against a measurement; the band is what its repeats differ by, and 15 % at least."""
+    """Hold predicted factors against a measurement; the band is what its repeats differ by, and a quarter at least."""
     if not isinstance(given, LayerTimes) or len(given.tokens) != 2 or given.tokens[1] != 2 * given.tokens[0]:
         return False, "Pass `given`, what `time_layers` has measured at a length and at twice that."
     if not isinstance(answer, Mapping) or not answer:
