@@ -57,8 +57,8 @@ def kinds_deck(loads: Loads, tests: Mapping[str, Separation], *, provenance: obj
         [Dial("layer", names)],
         notes=[f"kinds {test.distance:.3f} apart, chance {test.by_chance:.3f}, p = {test.p:.3f}" for test in apart],
         caption=f"0 is an even share, +1 twice as much. In {clear} of {len(tests)} layers the kinds are farther apart "
-        f"than 99 of 100 shuffles of the documents set them. Most one-sided: expert {expert} of {list(loads.counts)[layer]}, which "
-        f"{kinds[kind]} asks {float(table[layer, kind, expert]):.1f} times its even share.",
+        f"than 99 of 100 shuffles of the documents set them. Most one-sided: expert {expert} of {names[layer]}, "
+        f"which {kinds[kind]} asks {float(table[layer, kind, expert]):.1f} times its even share.",
         provenance=provenance,
     )  # fmt: skip
 
