@@ -9,15 +9,17 @@ is what the others cannot make up for, not what the expert says.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
 from ..model.moe import SparseMoE
+from ..model.taps import listen
 from ..nano.loss import watched_routers
 from ..nano.pack import Batch, batch
 from ..nano.patches import PATCHING
@@ -87,33 +89,28 @@ def routes(qwen: Qwen, texts: Texts) -> dict[int, Routes]:
     for kind, read in texts.items():
         real = read.document > 0
         number = (len(kinds) + torch.arange(len(read.ids), device=real.device))[:, None].expand_as(real)[real].cpu()
-        with watched_routers(qwen.model) as seen, _inputs(qwen, layers) as inputs:
+        with watched_routers(qwen.model) as seen, ExitStack() as stack:
+            inputs = _keep(stack, qwen, layers)
             qwen.model(**read.inputs(), logits_to_keep=1)
         for n in layers:
             name = f"layers.{n}.ffn"
             there = (seen.logits[name][real], seen.ids[name][real], inputs[n][real])
             kept[n].append((*(value.cpu() for value in there), number))
         kinds += [kind] * len(read.ids)
-    return {n: Routes(*map(torch.cat, zip(*rows, strict=True)), tuple(kinds)) for n, rows in kept.items()}
+    joined = {n: [torch.cat(column) for column in zip(*rows, strict=True)] for n, rows in kept.items()}
+    return {n: Routes(*columns, kinds=tuple(kinds)) for n, columns in joined.items()}
 
 
-class _inputs:
-    """What the feed-forwards of some layers read, by layer, while the block is open."""
+def _keep(stack: ExitStack, qwen: Qwen, layers: Sequence[int]) -> dict[int, Tensor]:
+    """What the feed-forwards of some layers read, by layer, until `stack` closes."""
+    kept: dict[int, Tensor] = {}
+    for n in layers:
+        listen(stack, qwen.model.get_submodule(f"layers.{n}.ffn"), partial(_put, kept, n), before=True)
+    return kept
 
-    def __init__(self, qwen: Qwen, layers: Sequence[int]):
-        self.blocks = {n: qwen.model.layers[n].ffn for n in layers}
 
-    def __enter__(self) -> dict[int, Tensor]:
-        self.seen: dict[int, Tensor] = {}
-        self.hooks = [
-            ffn.register_forward_pre_hook(lambda _, args, n=n: self.seen.__setitem__(n, args[0]))
-            for n, ffn in self.blocks.items()
-        ]
-        return self.seen
-
-    def __exit__(self, *_: object) -> None:
-        for hook in self.hooks:
-            hook.remove()
+def _put(kept: dict[int, Tensor], layer: int, module: nn.Module, args: tuple, kwargs: dict) -> None:
+    kept[layer] = args[0]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Watched:
 
 
 @contextmanager
-def watched_routers(model: MultimodalModel) -> Iterator[Watched]:
+def watched_routers(model: torch.nn.Module) -> Iterator[Watched]:
     """Inside the block, passes of this thread leave what their routers did; each pass replaces the one before."""
     seen = Watched()
     with ExitStack() as stack:

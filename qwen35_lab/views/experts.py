@@ -17,7 +17,7 @@ from ..family.sizes import weight_bytes
 from ..nano.experts import Loads, Separation
 from . import theme
 from .curves import LOOKS
-from .deck import Axis, Deck, Dial, Heat
+from .deck import Axis, Bars, Deck, Dial, Heat
 from .figure import Figure
 from .words import short
 
@@ -27,7 +27,7 @@ BINS = 5  # of a power of ten
 
 
 def kinds_deck(loads: Loads, tests: Mapping[str, Separation], *, provenance: object) -> Deck:
-    """Kinds × experts, layer by layer: how often a kind asks an expert, in even shares.
+    """Kinds × experts, layer by layer: how often a kind asks an expert; and the kinds' distance.
 
     Args:
         loads: of `nano.expert_loads`.
@@ -43,17 +43,22 @@ def kinds_deck(loads: Loads, tests: Mapping[str, Separation], *, provenance: obj
     table = table * table.shape[-1]
     clear = sum(test.distance > test.by_chance for test in tests.values())
     layer, kind, expert = _largest(table)
+    names = [name.removesuffix(".ffn") for name in loads.counts]
+    apart = [tests[name] for name in loads.counts]
     return Deck(
         [
-            Heat("Asked, in even shares", table, ("layer",), Axis("kind", kinds), Axis("expert"), signed=False,
-                 text=True, reading="{row}, expert {column}"),
+            Heat("More or less than an even share", table - 1, ("layer",), Axis("kind", kinds), Axis("expert"),
+                 reading="{row}, expert {column}"),
+            Bars("How far apart the kinds are", names, {
+                "measured": torch.tensor([test.distance for test in apart]),
+                "99 of 100 shuffles stay below": torch.tensor([test.by_chance for test in apart]),
+            }, signed=False),
         ],
-        [Dial("layer", [name.removesuffix(".ffn") for name in loads.counts])],
-        notes=[f"kinds {test.distance:.3f} apart, chance {test.by_chance:.3f}, p = {test.p:.3f}"
-               for test in (tests[name] for name in loads.counts)],
-        caption=f"1 is an even share. In {clear} of {len(tests)} layers the kinds are farther apart than 99 of 100 "
-        f"shuffles of the documents set them. Most one-sided: expert {expert} of {list(loads.counts)[layer]}, which "
-        f"{kinds[kind]} asks {float(table[layer, kind, expert]):.1f} times its even share.",
+        [Dial("layer", names)],
+        notes=[f"kinds {test.distance:.3f} apart, chance {test.by_chance:.3f}, p = {test.p:.3f}" for test in apart],
+        caption=f"0 is an even share, +1 twice as much. In {clear} of {len(tests)} layers the kinds are farther apart "
+        f"than 99 of 100 shuffles of the documents set them. Most one-sided: expert {expert} of {names[layer]}, "
+        f"which {kinds[kind]} asks {float(table[layer, kind, expert]):.1f} times its even share.",
         provenance=provenance,
     )  # fmt: skip
 
@@ -216,8 +221,9 @@ def step_read_chart(names: Sequence[str] = MIXTURES, batches: Sequence[int] = BA
     """What a decoding step reads of official mixtures, as a share of all weights of the language model."""
     whole = {name: weight_bytes(load_config(name), text_only=True) for name in names}
     read = {name: [step_bytes(load_config(name), b) for b in batches] for name in names}
-    said = [f"{_short(name)} {read[name][0] / whole[name]:.1%} for one sequence, "
-            f"{read[name][batches.index(64)] / whole[name]:.0%} for 64" for name in names]  # fmt: skip
+    many = len(batches) // 2
+    said = [f"{_short(name)} {read[name][0] / whole[name]:.1%} for {batches[0]} at a time, "
+            f"{read[name][many] / whole[name]:.0%} for {batches[many]}" for name in names]  # fmt: skip
     figure = Figure(
         caption=f"Of the weights of the language model, a step reads {'; '.join(said)}. Computed from the configs, for "
         "even and independent choices; all weights have to be held all the time.",
