@@ -35,14 +35,13 @@ from .tape import draft_tape
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "Deck", "Figure", "LayerElevator", "PictureRuler", "Source", "Stepper", "acceptance_chart",
-    "acceptance_law_chart", "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck",
-    "claim", "claims", "cost_curves", "cover_deck", "crossings", "dial_curve", "draft_speed_chart", "draft_tape",
-    "edit_deck", "elevator", "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives",
-    "heat_map", "influence_deck", "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture",
-    "picture_map", "picture_ruler", "position_chart", "reading_maps", "recall_grid", "residual_norms",
-    "rollback_errors", "show_source", "state_cinema", "step", "token_strip", "tower_deck", "training_curves",
-    "write_erase_decay", "write_replay",
-    "ClaimsTable", "PriceExplorer", "ScoreExplorer", "claims_table", "price_days", "price_explorer", "score_explorer",
-    "settings_chart", "tally_chart", "verdict_chart",
+    "COLOURS", "Claim", "ClaimsTable", "Deck", "Figure", "LayerElevator", "PictureRuler", "PriceExplorer",
+    "ScoreExplorer", "Source", "Stepper", "acceptance_chart", "acceptance_law_chart", "attention_pair", "badge",
+    "cache_growth", "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims", "claims_table", "cost_curves",
+    "cover_deck", "crossings", "dial_curve", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "expert_deck",
+    "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heat_map", "influence_deck",
+    "layer_contributions", "logit_lens_map", "memory_replay", "parity_chart", "picture", "picture_map", "picture_ruler",
+    "position_chart", "price_days", "price_explorer", "reading_maps", "recall_grid", "residual_norms",
+    "rollback_errors", "score_explorer", "settings_chart", "show_source", "state_cinema", "step", "tally_chart",
+    "token_strip", "tower_deck", "training_curves", "verdict_chart", "write_erase_decay", "write_replay",
 ]  # fmt: skip
