@@ -10,11 +10,12 @@ from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
 from .forward_pass import CHECKS as FORWARD_PASS
 from .planted import plant
+from .pricing import CHECKS as PRICING
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
 
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING}
+CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING, **PRICING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:

@@ -139,7 +139,7 @@ def check_price_row(answer: Any, given: Any) -> tuple[bool, str]:
     return True, f"{row['model']} at {row['provider']} on {row['date']}: the table would take this row."
 
 
-# ------------------------------------------------------------------- 11.3  (id of a claim, what differs between the two)
+# ------------------------------------------------------------------ 11.3  (id of a claim, what differs between the two)
 
 DIFFERS = ("context strategy", "test set", "model", "what is charged", "prompt", "context length", "what is counted")
 KEY: dict[str, dict[str, str]] = {  # claim -> what differs -> why
