@@ -63,7 +63,7 @@ class Mistake:
 
 
 Result = tuple[Tensor, ...]
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven")
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
 @dataclass(frozen=True)

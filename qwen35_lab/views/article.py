@@ -36,8 +36,9 @@ class ClaimsTable:
             if own := [claim for claim in self._claims if claim.section == section]:
                 marks = " ".join(MARKS[claim.verdict] for claim in own)
                 body = "".join(map(_line, own))
+                open_now = " open" if len(self._claims) < 12 else ""
                 parts.append(
-                    f'<details{" open" if len(self._claims) < 12 else ""}><summary style="cursor:pointer;padding:2px 0">'
+                    f'<details{open_now}><summary style="cursor:pointer;padding:2px 0">'
                     f"<b>{escape(title)}</b>&ensp;{marks}</summary><ul style='list-style:none;padding-left:1em'>{body}"
                     "</ul></details>"
                 )

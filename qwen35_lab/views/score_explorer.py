@@ -94,8 +94,8 @@ class ScoreExplorer(LabWidget):
     def _said(self) -> str:
         t = self.tally()
         return (
-            f"{self.ours} matches or beats {self.theirs} in {t.won} of {t.compared} rows; in {t.gaps} more at least one "
-            "of them has no number."
+            f"{self.ours} matches or beats {self.theirs} in {t.won} of {t.compared} rows; in {t.gaps} more at least "
+            "one of them has no number."
         )
 
 
@@ -119,8 +119,8 @@ def score_explorer(
 
 def _caption() -> str:
     return (
-        "Numbers of other vendors' models are those that Qwen printed. Two numbers in a cell were made in two settings; "
-        "a model's better one counts in the comparison. Gaps are left as gaps."
+        "Numbers of other vendors' models are those that Qwen printed. Two numbers in a cell were made in two "
+        "settings; a model's better one counts in the comparison. Gaps are left as gaps."
     )
 
 
