@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,21 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, quick):
     assert not (tmp_path / "out").exists()
     assert main(words) == 0
     assert lab.load(tmp_path / "out").tokenizer
+
+
+def test_notebooks_are_built_and_progress_is_shown(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(Path(__file__).resolve().parents[1])
+    build = ["exercises", "build", "--to", str(tmp_path / "class")]
+    assert main([*build, "--student", "notebooks/02_forward_pass.ipynb"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "class" / "02_forward_pass.ipynb")
+    assert main([*build, "--solution", "notebooks/02_forward_pass.ipynb"]) == 2, "it does not overwrite unasked"
+    assert main(["exercises", "progress"]) == 0
+    assert "exercises passed" in capsys.readouterr().out
+    assert main(["exercises", "progress", "--save", str(tmp_path / "page.html")]) == 0
+    assert (tmp_path / "page.html").exists()
+    monkeypatch.chdir(tmp_path)
+    assert main([*build, "--student"]) == 2
+    assert "There is no notebook in notebooks/" in capsys.readouterr().err
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():

@@ -27,7 +27,8 @@ STYLE = """
 .q35-progress thead th, .q35-progress .faint { color: var(--faint); font-weight: normal }
 .q35-progress .bar { height: 0.5em; border: 1px solid var(--faint); border-radius: 0.3em; overflow: hidden }
 .q35-progress .bar i { display: block; height: 100%; background: var(--good) }
-.q35-progress .share { text-align: right }
+.q35-progress .share { text-align: right; padding-right: 0 }
+.q35-progress td:first-child, .q35-progress .share { white-space: nowrap }
 """
 ALONE = """
 :root { color-scheme: light dark }
@@ -67,7 +68,8 @@ class Progress:
             f'<div class="bar" role="img" aria-label="{escape(self._summary())}">'
             f'<i style="width:{done / whole:.1%}"></i></div>'
             '<table><thead><tr><th scope="col" colspan="2">exercise</th><th scope="col">state</th>'
-            f'<th scope="col">attempts</th></tr></thead>{body}</table><p class="faint">{escape(self._kept())}</p></div>'
+            f'<th scope="col" class="share">attempts</th></tr></thead>{body}</table>'
+            f'<p class="faint">{escape(self._kept())}</p></div>'
         )
 
     def _lesson_html(self, lesson: Lesson) -> str:
@@ -77,10 +79,10 @@ class Progress:
         )
         rows = []
         for number, title in lesson.exercises.items():
-            sign, when, tries = _row(self.record.standing(number))
+            sign, when, _ = _row(standing := self.record.standing(number))
             faint = ' class="faint"' if sign == NOT_YET else ""
-            state = f"{sign[0]} {when}"
-            rows.append(f"<tr{faint}><td>{number}</td><td>{escape(title)}</td><td>{state}</td><td>{tries}</td></tr>")
+            state, count = f"{sign[0]} {when}", f'<td class="share">{standing.attempts or ""}</td>'
+            rows.append(f"<tr{faint}><td>{number}</td><td>{escape(title)}</td><td>{state}</td>{count}</tr>")
         return f"<tbody>{head}{''.join(rows)}</tbody>"
 
     def save(self, path: str | Path) -> Path:
