@@ -13,6 +13,7 @@ from qwen35_lab.exercises.long_documents import PAGE_MISTAKES, RANK_MISTAKES, ef
 PATCH = """
     def patched_share(qwen, clean, corrupt, layer):
         import qwen35_lab as lab
+        SIGNS = torch.tensor([1.0, -1.0])
         name = f"layers.{layer}.mixer.out"
         a, b = (qwen.trace(text, ["logits", name]) for text in (clean, corrupt))
         right, wrong = (trace["logits"][-1].argmax() for trace in (a, b))
@@ -35,7 +36,7 @@ WRONG_PATCHES = {
     "feed-forward": [(".mixer.out", ".ffn.out")],
     "the layer before or after": [("layers.{layer}.", "layers.{(layer + 1) % 4}.")],
     "words that are no answers": [("right, wrong = (trace", "right, wrong = qwen.encode(clean)[0][[-1, -2]]; (trace")],
-    "probabilities": [('[right] - trace["logits"][-1][wrong]', '.softmax(-1)[[right, wrong]] @ torch.tensor([1.0, -1.0])')],
+    "probabilities": [('[right] - trace["logits"][-1][wrong]', ".softmax(-1)[[right, wrong]] @ SIGNS")],
     "the change alone": [(" / (d[0] - d[1])", "")],
     "what is still missing": [("(d[2] - d[1])", "(d[0] - d[2])")],
     "subtract the corrupt run's": [("(d[2] - d[1]) / (d[0] - d[1])", "d[2] / d[0]")],
