@@ -177,7 +177,7 @@ def _bars(pen: Pen, x: float, y: float, width: float, panel: Bars, at: At) -> fl
             pen.box(start, y + 3, track, 10, TRACK, radius=2)
             length = min(1, abs(value) / most) * room if np.isfinite(value) else 0
             pen.box(middle - length * (value < 0), y + 3, length, 10, colour, radius=2)
-            pen.text(x + width, y + 8, minus(short(value)), 10, anchor="rm")
+            pen.text(x + width, y + 8, minus(short(value)) if np.isfinite(value) else "–", 10, anchor="rm")
             y += 15
         y += 3
     if len(panel.series) > 1:

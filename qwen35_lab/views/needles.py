@@ -39,8 +39,9 @@ def needle_deck(maps: NeedleCuts | Mapping[str, NeedleCuts], start: tuple[int, i
     over = ("document",) * (len(maps) > 1)
     cell = (*over, "sentences", "depth")
     heat = Heat(
-        "Recall", 100 * _all(maps, "recall", over), over, Axis("sentences", lengths), Axis("depth", depths), signed=False,
-        limit=100.0, text=True, unit="%", reading="{row} sentences, depth {column}", choose=("sentences", "depth"),
+        "Recall", 100 * _all(maps, "recall", over), over, Axis("sentences", lengths), Axis("depth", depths),
+        signed=False, limit=100.0, text=True, unit="%", reading="{row} sentences, depth {column}",
+        choose=("sentences", "depth"),
     )  # fmt: skip
     dials = [Dial("document", [*maps])] * len(over)
     dials += [Dial("sentences", lengths, start=start[0]), Dial("depth", depths, start=start[1])]
