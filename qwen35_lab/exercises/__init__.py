@@ -17,11 +17,11 @@ from .forward_pass import CHECKS as FORWARD_PASS
 from .long_documents import CHECKS as LONG_DOCUMENTS
 from .patching import CHECKS as PATCHING
 from .planted import plant
+from .pricing import CHECKS as PRICING
 from .progress import Progress, progress_of
 from .record import note
 from .rope import CHECKS as ROPE
 from .serving import CHECKS as SERVING
-from .pricing import CHECKS as PRICING
 from .snapshots import CHECKS as SNAPSHOTS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
@@ -30,9 +30,8 @@ from .wrong import WRONG
 
 CHECKS = {
     **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS, **ACTIVE,
-    **VISION, **SNAPSHOTS, **DRAFTING, **PATCHING, **LONG_DOCUMENTS,
+    **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **PATCHING, **LONG_DOCUMENTS,
 }  # fmt: skip
-CHECKS = {**FORWARD_PASS, **DELTA_RULE, **DELTANET, **VISION, **SNAPSHOTS, **DRAFTING, **PRICING}
 
 
 def check(exercise: str, answer: object, given: object = None) -> Verdict:
