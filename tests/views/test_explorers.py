@@ -35,8 +35,9 @@ console.log(JSON.stringify({ask}));"""
 def test_the_browsers_bill_is_the_packages():
     draw, works = random.Random(2), []
     for _ in range(40):
-        works.append(Workload(draw.randrange(10**5), draw.choice([100, 8_000, 199_999, 200_000, 200_001, 300_000]),
-                              draw.randrange(900), draw.randrange(9000), draw.random(), draw.choice([1.0, 2.1])))  # fmt: skip
+        prompt = draw.choice([100, 8_000, 199_999, 200_000, 200_001, 300_000])
+        sizes = (draw.randrange(10**5), prompt, draw.randrange(900), draw.randrange(9000))
+        works.append(Workload(*sizes, draw.random(), draw.choice([1.0, 2.1])))
     tiered = Price("2026-03-11", "m", "p", 2.0, 12.0, None, 256_000, 3.0, None, 0.5, None, "m", "a/b", "")
     question = {"offers": [_offer(p) for p in [*OFFERS, tiered]], "works": [asdict(work) for work in works]}
     found = in_node("price_rules.js", "asked.works.map(w => asked.offers.map(p => monthOf(p, w, 30).usd))", question)
