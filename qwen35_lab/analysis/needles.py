@@ -187,20 +187,21 @@ def reading_of(qwen: Qwen, texts: Texts) -> Tensor:
     two = torch.cat((texts.document, torch.cat((texts.before, texts.other, texts.after), dim=1)))
     cache, half = qwen.model.new_cache(), len(texts.answers)
     ends = torch.linspace(0, two.shape[1], PIECES + 1).round().long().tolist()
-    states: list[list[Tensor]] = []
+    states: list[list[Tensor | None]] = []
     for start, end in pairwise(ends):
         _read(qwen, cache, two[:, start:end])
-        states.append([memory.state.double() for memory in _memories(cache, kinds)])
+        states.append([memory.state for memory in _memories(cache, kinds)])
     queries = _queries(qwen, cache, torch.cat((texts.question, texts.question)))
     found = torch.full((len(kinds), PIECES + 1), torch.nan, dtype=torch.float64)
     linear = [n for n, kind in enumerate(kinds) if kind == LINEAR]
     for n, (layer, q) in enumerate(zip(linear, queries, strict=True)):
-        share = [_hangs(S[n][:half], S[n][half:], q[:half]) for S in states]
+        share = [_hangs(S[n], q[:half]) for S in states]
         found[layer] = torch.tensor([0.0, *share], dtype=torch.float64)
     return found
 
 
 def _memories(cache: Cache, kinds: Sequence[str]) -> Iterator:
+    """Those of the DeltaNet layers."""
     return (memory for memory, kind in zip(cache.layers, kinds, strict=True) if kind == LINEAR)
 
 
@@ -212,18 +213,17 @@ def _queries(qwen: Qwen, cache: Cache, question: Tensor) -> list[Tensor]:
         found.append(part.double()[:, -1])
         return part
 
-    with qwen.edited(edit("layers.*.mixer.beta").scale(1), *_listening(qwen, keep)):
+    kinds = qwen.config.text.layer_types
+    with qwen.edited(*(edit(f"layers.{n}.mixer.q").replace(keep) for n, kind in enumerate(kinds) if kind == LINEAR)):
         _read(qwen, cache, question)
     return found
 
 
-def _listening(qwen: Qwen, keep: Callable[[Tensor], Tensor]) -> list[AnyEdit]:
-    kinds = qwen.config.text.layer_types
-    return [edit(f"layers.{n}.mixer.q").replace(keep) for n, kind in enumerate(kinds) if kind == LINEAR]
-
-
-def _hangs(S: Tensor, other: Tensor, q: Tensor) -> float:
-    """S, other [text, head, K, V], q [text, key head, K]."""
+def _hangs(states: Tensor | None, q: Tensor) -> float:
+    """states [text and its twin, head, K, V], None before the first token; q [text, key head, K]."""
+    if states is None:
+        return 0.0
+    S, other = states.double().chunk(2)
     q = q.repeat_interleave(S.shape[1] // q.shape[1], dim=1)
     moved, whole = (torch.einsum("nhk,nhkv->nhv", q, part).flatten(1).norm(dim=1) for part in (S - other, S))
     return float((moved / whole).nan_to_num(0).mean())

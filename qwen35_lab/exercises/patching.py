@@ -144,10 +144,10 @@ def check_patching(answer: Any, given: Any) -> tuple[bool, str]:
             return False, f"It returns a {type(result).__name__}; return one number, the share that comes back."
     right = [patched_share(qwen, *case) for case in cases]
     if _alike(found, right):
-        most = max(range(len(cases)), key=lambda n: right[n])
+        most, least = (pick(range(len(cases)), key=lambda n: right[n]) for pick in (max, min))
         return True, (
             f"Right for {len(cases)} cases. The most comes back from layer {cases[most][2]}: {right[most]:.0%} of the "
-            f"gap; the smallest share is {min(right):.0%}."
+            f"gap; the least from layer {cases[least][2]}."
         )
     for diagnosis, mistake in PATCH_MISTAKES:
         if _alike(found, [mistake(qwen, *case) for case in cases]):

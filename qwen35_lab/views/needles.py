@@ -140,7 +140,7 @@ def long_context_chart(scores: Mapping[str, float], benchmark: str, source: str,
     weights = {name: memory(load_config(name), tokens).cache for name in scores}
     best, worst = (pick(scores, key=lambda name: scores[name]) for pick in (max, min))
     alike = [[n for n in scores if weights[n] == weight] for weight in dict.fromkeys(weights.values())]
-    pairs = listed([" and ".join(group) for group in alike if len(group) > 1])
+    pairs = "; ".join(listed(group) for group in alike if len(group) > 1)
     figure = Figure(
         caption=f"{benchmark}: from {scores[worst]:g} % ({worst}) to {scores[best]:g} % ({best}). At {tokens:,} tokens "
         f"their caches weigh {size(min(weights.values()))} to {size(max(weights.values()))}."

@@ -6,6 +6,7 @@ import torch
 import qwen35_lab as lab
 from qwen35_lab import recall
 from qwen35_lab.analysis import needles, told
+from qwen35_lab.analysis.recall_map import needle_texts
 from qwen35_lab.nano.world.phrasebook import LANGUAGES
 
 
@@ -29,7 +30,7 @@ def words(ids):
 @pytest.mark.parametrize("depth, place", [(0.0, 0), (0.5, 4), (1.0, 8)])
 def test_the_parts_of_a_text_are_the_needle_maps_own(depth, place):
     made = needles.recall_texts(9, depth, texts=5, seed=3)
-    ids, answers = lab.analysis.recall_map.needle_texts(9, depth, texts=5, seed=3)
+    ids, answers = needle_texts(9, depth, texts=5, seed=3)
     assert torch.equal(torch.cat((made.document, made.question), dim=1), ids) and torch.equal(made.answers, answers)
     assert made.before.shape[1] == 3 * place and made.tokens == ids.shape[1]
     for row in range(5):
