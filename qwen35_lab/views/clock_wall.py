@@ -65,7 +65,7 @@ class ClockWall(LabWidget):
 
     TITLE = "Clock wall"
     _esm = esm("kit", "controls", "clock_wall_rules", "clock_wall")
-    _css = css("kit", "clock_wall")
+    _css = css("kit", "controls", "clock_wall")
     payload = traitlets.Unicode().tag(sync=True)
     start = traitlets.Unicode("{}").tag(sync=True)
     kind = traitlets.Int(0).tag(sync=True)

@@ -1,12 +1,4 @@
 // The cost explorer: one slider over the length of the text, four charts that follow. Nothing asks the kernel.
-const knob = (name, options, at, go) => {
-  const label = make("label", "q35-choice", name), select = make("select", "q35-select", "", { "aria-label": name });
-  select.append(...options.map((text, n) => make("option", "", text, { value: n })));
-  select.value = at;
-  select.addEventListener("change", () => go(+select.value));
-  label.append(select);
-  return { label, select };
-};
 const dollars = x => `$${x >= 100 && x < 1e6 ? Math.round(x).toLocaleString("en-US") : number(x)}`;
 
 function render({ model, el }) {
@@ -34,10 +26,10 @@ function render({ model, el }) {
   range.addEventListener("input", () => go({ context: +range.value }));
   slide.append(range, out);
   const knobs = {
-    model: knob("model", d.models.map(m => m.name.replace("Qwen3.5-", "")), here.model, n => go({ model: n })),
-    mix: knob("DeltaNet : attention", d.mixes, here.mix, n => go({ mix: n })),
-    batch: knob("texts at a time", d.batches, here.batch, n => go({ batch: n })),
-    machine: knob("machine", d.machines.map(m => m.name), here.machine, n => go({ machine: n })),
+    model: choice("model", d.models.map(m => m.name.replace("Qwen3.5-", "")), here.model, n => go({ model: n })),
+    mix: choice("DeltaNet : attention", d.mixes, here.mix, n => go({ mix: n })),
+    batch: choice("texts at a time", d.batches, here.batch, n => go({ batch: n })),
+    machine: choice("machine", d.machines.map(m => m.name), here.machine, n => go({ machine: n })),
   };
   const reset = make("button", "q35-button", "Reset", { type: "button" });
   reset.addEventListener("click", () => go(began));

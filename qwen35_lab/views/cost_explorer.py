@@ -30,8 +30,8 @@ class CostExplorer(LabWidget):
     """The widget. `payload` is all it knows, as JSON; the other traits say where it stands, and can be set."""
 
     TITLE = "Cost explorer"
-    _esm = esm("kit", "cost_explorer_plot", "cost_explorer")
-    _css = css("kit", "cost_explorer")
+    _esm = esm("kit", "controls", "cost_explorer_plot", "cost_explorer")
+    _css = css("kit", "controls", "cost_explorer")
     payload = traitlets.Unicode().tag(sync=True)
     start = traitlets.Unicode("{}").tag(sync=True)
     view = traitlets.Int(0).tag(sync=True)  # 0 reads the text, 1 writes one more token

@@ -46,7 +46,7 @@ class Deck(LabWidget):
 
     TITLE = "Deck"
     _esm = esm("kit", "deck_heat", "deck_plots", "deck_picture", "deck")
-    _css = css("kit", "deck")
+    _css = css("kit", "controls", "deck")
     payload = traitlets.Unicode().tag(sync=True)
     at = traitlets.List(traitlets.Int()).tag(sync=True)
     ask = traitlets.Unicode("").tag(sync=True)  # the browser's question: {count, at}

@@ -20,7 +20,7 @@ class PromptDeck(Deck):
 
     TITLE = "The exact prompt"
     _esm = esm("kit", "deck_heat", "deck_plots", "deck_prompt", "deck")
-    _css = css("kit", "deck", "prompt")
+    _css = css("kit", "controls", "deck", "prompt")
 
 
 def prompt_deck(

@@ -19,7 +19,7 @@ class TapeDeck(Deck):
 
     TITLE = "Draft and verify"
     _esm = esm("kit", "deck_heat", "deck_plots", "deck_tape", "deck")
-    _css = css("kit", "deck", "tape")
+    _css = css("kit", "controls", "deck", "tape")
 
 
 def draft_tape(tapes: Tapes, start: int = 3) -> Deck:

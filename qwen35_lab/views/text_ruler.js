@@ -3,14 +3,6 @@ const WAIT = 150, PATIENCE = 600, WORRY = 6000; // milliseconds after the last k
 const grouped = n => n.toLocaleString("en-US");
 const digits = (x, n) => x >= 1000 ? grouped(Math.round(x)) : String(+x.toPrecision(n));
 
-function choose(name, options, go) {
-  const label = make("label", "q35-choice", name), select = make("select", "q35-select", "", { "aria-label": name });
-  select.append(...options.map((text, n) => make("option", "", text, { value: n })));
-  select.addEventListener("change", () => go(+select.value));
-  label.append(select);
-  return { label, select };
-}
-
 // all tokens of one side; hovering or the arrow keys read one
 function strip(name, read) {
   const box = make("section", "q35-side"), title = make("div", "q35-heading"), more = make("span", "q35-faint");
@@ -56,9 +48,9 @@ function render({ model, el }) {
   let own = null, asked = 0, typing, waiting, doubting;
 
   const names = d.vocabularies.map(each => each.name);
-  const samples = choose("sample", [...d.samples.map(each => each.name), "your own text"], n => { go({ sample: n }); if (n === d.samples.length) area.focus(); });
-  const prices = choose("price", d.prices.map(p => `$${p.usd.toFixed(2)} a million, ${p.name}`), n => go({ price: n }));
-  const windows = choose("window", d.windows.map(w => `${grouped(w.tokens)}, ${w.name}`), n => go({ window: n }));
+  const samples = choice("sample", [...d.samples.map(each => each.name), "your own text"], 0, n => { go({ sample: n }); if (n === d.samples.length) area.focus(); });
+  const prices = choice("price", d.prices.map(p => `$${p.usd.toFixed(2)} a million, ${p.name}`), 0, n => go({ price: n }));
+  const windows = choice("window", d.windows.map(w => `${grouped(w.tokens)}, ${w.name}`), 0, n => go({ window: n }));
   const knobs = make("div", "q35-knobs"), busy = make("span", "q35-faint", "", { role: "status" });
   knobs.append(samples.label, prices.label, windows.label);
   const area = make("textarea", "q35-area", "", { rows: 4, "aria-label": "text", spellcheck: false, dir: "auto", maxlength: 100000 });

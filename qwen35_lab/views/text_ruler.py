@@ -31,8 +31,8 @@ class TextRuler(LabWidget):
     `window` say where it stands and can be set; `text` is the reader's own."""
 
     TITLE = "Text ruler"
-    _esm = esm("kit", "text_ruler")
-    _css = css("kit", "text_ruler")
+    _esm = esm("kit", "controls", "text_ruler")
+    _css = css("kit", "controls", "text_ruler")
     payload = traitlets.Unicode().tag(sync=True)
     sample = traitlets.Int(0).tag(sync=True)
     price = traitlets.Int(0).tag(sync=True)
