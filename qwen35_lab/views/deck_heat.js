@@ -45,7 +45,7 @@ function frameBox(p, className) {
   return box;
 }
 
-// names along an axis, as many as there is room for
+// names along an axis, as many as fit
 function ruler(axis, className) {
   const box = make("div", `q35-ruler ${className}`, "", { "aria-hidden": true });
   box.style.setProperty("--longest", longest(axis.labels ?? []));
@@ -64,7 +64,7 @@ function ruler(axis, className) {
   } };
 }
 
-// the colours and what they stand for
+// what colours stand for
 function scale(p, colours) {
   const box = make("div", "q35-scale"), canvas = make("canvas", "", "", { role: "img" });
   canvas.width = STEPS + 1;
@@ -84,9 +84,8 @@ function heat(p, deck) {
   box.classList.toggle("q35-wide", columns.size > 2.5 * rows.size && columns.size > 24);
   const grid = make("div", "q35-grid"), plot = make("div", "q35-plot", "", {
     tabindex: 0, role: "application", "aria-roledescription": "heat map",
-    "aria-label": `${p.title}: ${rows.size} ${rows.name} by ${columns.size} ${columns.name}; arrow keys read cells${p.choose ? ", Enter chooses one" : ""}`,
+    "aria-label": `${p.title}: ${rows.size} ${rows.name} by ${columns.size} ${columns.name}; arrow keys read cells${p.choose ? ", Enter chooses" : ""}`,
   });
-  plot.classList.toggle("q35-choice", p.choose !== null);
   const [canvas, glyphs] = [make("canvas", "q35-cells"), make("canvas", "q35-glyphs")];
   const marks = ["q35-row", "q35-column", "q35-cell"].map(c => make("div", c));
   marks.forEach(mark => { mark.hidden = true; });
@@ -96,8 +95,7 @@ function heat(p, deck) {
   grid.style.setProperty("--widest", `${46 * columns.size}px`);
   grid.classList.toggle("q35-named", Boolean(rows.labels));
   const picked = make("div", "q35-picked");
-  picked.hidden = p.choose === null;
-  plot.append(canvas, glyphs, picked, ...marks);
+  plot.append(canvas, glyphs, ...p.choose ? [picked] : [], ...marks);
   grid.append(side.box, plot, foot.box);
   const legend = make("div", "q35-legend");
   legend.append(make("span", "q35-faint", `${rows.name} ↓   ${columns.name} →`), scale(p, deck.colours));
@@ -114,16 +112,14 @@ function heat(p, deck) {
       pixels[n] = inks[code === BLANK ? BLANK + (Math.floor(n / columns.size) + n % columns.size) % 2 : code];
     }
     ink.putImageData(image, 0, 0);
-    if (p.choose) put(picked, at[p.choose[0]], at[p.choose[1]]);
+    if (p.choose) put(picked, ...p.choose.map(n => at[n]));
     write();
   }
   function put(mark, row, column) {
-    for (const [name, n, count] of [["row", row, rows.size], ["column", column, columns.size]]) {
-      mark.style.setProperty(`--${name}`, `${100 * n / count}%`);
-      mark.style.setProperty(`--${name}size`, `${100 / count}%`);
-    }
+    for (const [name, n, count] of [["row", row, rows.size], ["column", column, columns.size]])
+      for (const end of ["", "size"]) mark.style.setProperty(`--${name}${end}`, `${100 * (end ? 1 : n) / count}%`);
   }
-  // numbers, or at least signs, where cells are large enough
+  // numbers, or signs, where cells are large enough
   function write() {
     const w = size.width / columns.size, h = size.height / rows.size;
     const worth = Math.min(w, h) >= 15 && (p.text || p.signed);
@@ -158,7 +154,7 @@ function heat(p, deck) {
     focus = [part(e.clientY, r.top, r.height, rows.size), part(e.clientX, r.left, r.width, columns.size)];
     link(...focus);
   });
-  const choose = () => { if (p.choose && focus) focus.forEach((place, n) => deck.go(p.choose[n], place)); };
+  const choose = () => p.choose && focus?.forEach((place, n) => deck.go(p.choose[n], place));
   plot.addEventListener("pointerdown", choose);
   plot.addEventListener("pointerleave", () => deck.link(null));
   plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) link(...(focus ??= [0, 0])); });
@@ -167,14 +163,14 @@ function heat(p, deck) {
     const [row, column] = focus ?? [0, 0];
     const to = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
       Home: [row, 0], End: [row, columns.size - 1] }[e.key];
-    if (p.choose && [" ", "Enter"].includes(e.key) && !e.shiftKey) { e.preventDefault(); focus ??= [0, 0]; choose(); }
+    if (e.key === "Enter" && !e.shiftKey) choose();
     if (!to) return;
     e.preventDefault();
     focus = [clamp(to[0], 0, rows.size - 1), clamp(to[1], 0, columns.size - 1)];
     link(...focus);
   });
 
-  // which of our rows and columns a hovered cell means, by the axes' names and sizes
+  // which rows and columns a hovered cell means, by the axes' names and sizes
   function places(found) {
     const row = found?.rows === key(rows) ? found.row : found?.columns === key(rows) ? found.column : null;
     const column = found?.columns === key(columns) ? found.column : found?.rows === key(columns) ? found.row : null;

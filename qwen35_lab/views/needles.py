@@ -153,12 +153,17 @@ def long_context_chart(scores: Mapping[str, float], benchmark: str, source: str,
         names = [name for name in scores if load_config(name).text.is_moe == sparse]
         figure.add_scatter(
             x=[weights[name] / GIB for name in names], y=[scores[name] for name in names], mode="markers+text",
-            text=[name.removeprefix("Qwen3.5-") for name in names], textposition="bottom center",
+            text=[name.removeprefix("Qwen3.5-") for name in names],
+            textposition="top center" if sparse else "middle right",
             name="with experts" if sparse else "dense", textfont={"color": theme.COLOURS["stream"]},
             marker={"size": 11, "symbol": "diamond-open" if sparse else "circle",
                     "color": theme.COLOURS["attention" if sparse else "deltanet"]},
             hovertemplate="%{text}: %{y:g} %, %{x:.3g} GiB<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(title=f"cache of one text of {tokens:,} tokens, GiB, log scale", type="log", dtick="D2")
-    figure.update_yaxes(title=f"{benchmark}, %", range=[0, 1.12 * max(scores.values())])
+    figure.update_xaxes(
+        title=f"cache of one text of {tokens:,} tokens, GiB, log scale",
+        type="log",
+        tickvals=[2, 3, 4, 5, 6, 8, 12, 16, 24],
+    )
+    figure.update_yaxes(title=f"{benchmark}, %", range=[-6, 1.15 * max(scores.values())])
     return figure

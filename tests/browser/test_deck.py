@@ -275,3 +275,29 @@ def test_a_redraw_is_announced_and_its_time_printed(open_page, tmp_path, shape):
     page.evaluate("window.drawn = 0; document.addEventListener('q35-drawn', () => { window.drawn += 1; })")
     print(f"{shape}: input to painted frame, median {page.evaluate(REDRAWS):.1f} ms")
     assert page.evaluate("window.drawn") == 30
+
+
+def test_a_chosen_cell_moves_both_dials_by_click_and_by_keyboard(open_widget, tmp_path):
+    """The cell bears a frame, and what hangs on the dials follows."""
+    share = np.arange(6, dtype="float32").reshape(2, 3)
+    panels = [
+        Heat("Recall", share, rows=Axis("length", ["8", "16"]), columns=Axis("depth", ["0", "½", "1"]), signed=False,
+             choose=("length", "depth")),
+        Bars("Left", ["all"], {"cut": share[..., None]}, over=("length", "depth"), signed=False),
+    ]  # fmt: skip
+    deck = Deck(
+        panels, [Dial("length", ["8", "16"]), Dial("depth", ["0", "½", "1"])], caption="A map.", provenance="RANDOM"
+    )
+    page = open_widget(saved(tmp_path, deck.html()), 700)
+    plot, left = page.locator(".q35-heat .q35-plot"), page.locator(".q35-bars .q35-number")
+    box = plot.bounding_box()
+    plot.click(position={"x": box["width"] * 5 / 6, "y": box["height"] * 3 / 4})
+    assert left.inner_text() == "5"
+    framed = page.locator(".q35-picked").evaluate("mark => [mark.style.getPropertyValue('--row'), mark.offsetWidth]")
+    assert framed[0] == "50%" and abs(framed[1] - box["width"] / 3) < 2
+    plot.focus()
+    for key in ("ArrowUp", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert left.inner_text() == "5", "walking reads, and chooses nothing"
+    page.keyboard.press("Enter")
+    assert left.inner_text() == "1"
