@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -60,6 +60,11 @@ class Mistake:
     diagnosis: str
     answer: Any
     given: Callable[[], Any] | None = None  # makes what the exercise is about, where it is about something
+
+
+def listed(pairs: Iterable[tuple[str, Any]]) -> tuple[Mistake, ...]:
+    """Mistakes of pairs of a diagnosis and a wrong answer."""
+    return tuple(Mistake(*pair) for pair in pairs)
 
 
 Result = tuple[Tensor, ...]

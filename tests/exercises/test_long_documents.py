@@ -89,7 +89,7 @@ def test_a_right_rank_passes_in_any_base():
 
 @pytest.mark.parametrize("mistake", RANK_MISTAKES, ids=[mistake.diagnosis[:40] for mistake in RANK_MISTAKES])
 def test_each_wrong_rank_is_known_by_its_own_sign(mistake):
-    verdict = lab.check("14.2", mistake.function)
+    verdict = lab.check("14.2", mistake.answer)
     assert not verdict and verdict.message == mistake.diagnosis
 
 

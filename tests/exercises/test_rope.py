@@ -170,7 +170,7 @@ SETS = [
 def test_every_known_mistake_is_made_here_and_told_apart(mistakes, inputs, oracle, wrong):
     for mistake in mistakes:
         assert sum(diagnosis in mistake.diagnosis for diagnosis in wrong) == 1, mistake.diagnosis
-    results = [[m.function(*args) for args in inputs()] for m in mistakes] + [[oracle(*args) for args in inputs()]]
+    results = [[m.answer(*args) for args in inputs()] for m in mistakes] + [[oracle(*args) for args in inputs()]]
     for n, one in enumerate(results):
         for other in results[:n]:
             assert any(not torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(one, other, strict=True))

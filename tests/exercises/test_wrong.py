@@ -9,6 +9,16 @@ LISTED = [(exercise, n, mistake) for exercise, mistakes in WRONG.items() for n, 
 
 # The signatures of mistakes that the curriculum names, and words of their diagnoses.
 NAMED = {
+    "01.1": ("split at blanks", "divide by characters", "leave special tokens out"),
+    "01.2": ("no role of its own", "line break after <|im_end|> is missing"),
+    "05.1": ("rotate all features", "pair neighbours", "Wrong section"),
+    "06.1": ("A factor of 2 is missing", "causal half is forgotten", "projections are forgotten"),
+    "06.2": ("keys and values for all layers",),
+    "07.1": ("not renormalised", "softmax comes after top-k", "in the wrong order"),
+    "07.2": ("two softmaxes",),
+    "07.3": ("all experts", "shared expert is missing", "counted twice"),
+    "11.1": ("charged twice", "divide by a thousand", "Thinking is forgotten"),
+    "14.1": ("corrupt run itself", "words that are no answers"),
     "02.1": ("multiply by w.", "eps stands outside", "eps is missing", "rounds before the end", "`.to(x.dtype)`"),
     "03.1": ("computed before the decay", "treat S as [V, K]", "β is missing", "The erase is missing"),
     "03.2": ("divide each key by its length", "are not orthogonal"),

@@ -1,28 +1,23 @@
-"""The wrong answers that each checker must recognise, with its words for them; a test hands them all in.
-
-Where a checker compares with known mistakes these are listed beside it. Here are the others too: answers that are no
-functions, and what is found by a rule of the checker's own.
-"""
+"""Wrong answers to the exercises about what a model does: notebooks 02, 03, 04, 08 and 09."""
 
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..qwen import Qwen, load
-from .chunked import CHUNK_MISTAKES, ChunkForm
-from .delta_rule import STEP_MISTAKES
-from .deltanet import HALF_LIFE_MISTAKES
-from .drafting import INPUT_MISTAKES, SPEED_MISTAKES
-from .forward_pass import KV_MISTAKES, NORM_MISTAKES
-from .planted import plant
-from .snapshots import MISTAKES as SNAPSHOT_MISTAKES
-from .verdict import Mistake
-from .vision import POSITION_MISTAKES
+from ...qwen import Qwen, load
+from ..chunked import CHUNK_MISTAKES, ChunkForm
+from ..delta_rule import STEP_MISTAKES
+from ..deltanet import HALF_LIFE_MISTAKES
+from ..drafting import INPUT_MISTAKES, SPEED_MISTAKES
+from ..forward_pass import KV_MISTAKES, NORM_MISTAKES
+from ..planted import plant
+from ..snapshots import MISTAKES as SNAPSHOT_MISTAKES
+from ..verdict import Mistake, listed
+from ..vision import POSITION_MISTAKES
 
 # ------------------------------------------------------------------------------------------- 02, a forward pass
 
@@ -173,24 +168,20 @@ GAINS = (
 )
 
 
-def _listed(pairs: tuple[tuple[str, Any], ...]) -> tuple[Mistake, ...]:
-    return tuple(Mistake(*pair) for pair in pairs)
-
-
 WRONG: dict[str, tuple[Mistake, ...]] = {
     "02.1": (*NORM_MISTAKES, *NORMS),
     "02.2": PLACES,
-    "02.3": _listed(KV_MISTAKES),
+    "02.3": listed(KV_MISTAKES),
     "03.1": STEP_MISTAKES,
     "03.2": KEYS,
     "03.3": TEXTS,
     "04.1": (*CHUNK_MISTAKES, *CHUNKS),
     "04.2": HALF_LIFE_MISTAKES,
     "04.3": INITS,
-    "08.1": _listed(POSITION_MISTAKES),
+    "08.1": listed(POSITION_MISTAKES),
     "08.2": PAGES,
     "08.3": PLACES_AFTER,
-    "09.1": _listed(SNAPSHOT_MISTAKES),
+    "09.1": listed(SNAPSHOT_MISTAKES),
     "09.2": INPUT_MISTAKES,
-    "09.3": (*_listed(SPEED_MISTAKES), *GAINS),
+    "09.3": (*listed(SPEED_MISTAKES), *GAINS),
 }
