@@ -14,7 +14,7 @@ function curves(p, deck) {
   });
   const tags = p.series.map((s, n) => {
     const tag = make("span", "", s.name);
-    tag.style.color = `color-mix(in srgb, var(--q35-${SERIES[n % 4]}) 60%, var(--jp-content-font-color0, currentColor))`; // to be read
+    tag.style = `--ink:var(--q35-${SERIES[n % 4]})`;
     names.append(tag);
     return tag;
   });

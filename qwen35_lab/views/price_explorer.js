@@ -15,6 +15,7 @@ function render({ model, el }) {
   const reset = make("button", "q35-button", "Reset", { type: "button" });
   reset.addEventListener("click", () => go(began));
   const knobs = make("div", "q35-knobs"), rows = make("div", "q35-rows", "", { role: "list" }), told = make("div", "q35-told", "", { "aria-live": "polite" });
+  rows.dataset.q35Picture = ""; // a picture made of text: a test that watches pictures looks here
   knobs.append(...Object.values(slides).map(s => s.label), tongue.label, reset);
   root.append(makeHead(d), knobs, told, rows, make("div", "q35-caption", d.caption));
   el.append(root);

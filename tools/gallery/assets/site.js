@@ -78,6 +78,6 @@
 }
 
 // What scrolls sideways must scroll by key, too.
-for (const each of document.querySelectorAll("pre, .jp-OutputArea-output, .wide")) {
+for (const each of document.querySelectorAll("pre, .jp-OutputArea-output, .wide, [style*=overflow-x]")) {
   if (each.scrollWidth > each.clientWidth + 1 && !each.querySelector("a[href], button, input, [tabindex]")) each.tabIndex = 0;
 }
