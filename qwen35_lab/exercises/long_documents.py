@@ -176,7 +176,7 @@ def check_pages(answer: Any, given: Any) -> tuple[bool, str]:
         result, problem = attempt(answer, case, "(config, tokens_per_page, budget, reserve)")
         if problem:
             return False, problem
-        if isinstance(result, bool) or not isinstance(result, int | float) or result != int(result):
+        if isinstance(result, bool) or not isinstance(result, int | float) or result % 1 != 0:
             return False, f"It returns {result!r}; return a whole number of pages."
         found.append(int(result))
     right = [pages_that_fit(*case) for case in cases]

@@ -164,7 +164,8 @@ def check_unlike(answer: Any, given: Any) -> tuple[bool, str]:
     """Judge a pair: the id of a claim, and which of `DIFFERS` it is that differs between what is compared."""
     if answer is None or answer is ...:
         return False, "No answer yet: write (id of a claim, what differs)."
-    if isinstance(answer, str) or not hasattr(answer, "__len__") or len(answer) != 2:
+    pair = isinstance(answer, tuple | list) and len(answer) == 2
+    if not pair or not all(isinstance(part, str) for part in answer):
         return False, f"Write a pair: the id of a claim, and one of {', '.join(DIFFERS)}."
     id, differs = answer
     if differs not in DIFFERS:

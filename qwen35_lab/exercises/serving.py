@@ -104,7 +104,10 @@ def check_reach(answer: Any, given: Any) -> tuple[bool, str]:
 def _is_pair(result: Any) -> bool:
     if not isinstance(result, tuple | list) or len(result) != 2:
         return False
-    return isinstance(result[0], bool | int) and isinstance(result[1], int | float) and not isinstance(result[1], bool)
+    active, longest = result
+    if not isinstance(active, bool | int) or isinstance(longest, bool) or not isinstance(longest, int | float):
+        return False
+    return longest % 1 == 0  # neither a fraction, nor infinity, nor NaN
 
 
 def _shown(served: Any) -> str:

@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -60,11 +60,6 @@ class Mistake:
     diagnosis: str
     answer: Any
     given: Callable[[], Any] | None = None  # makes what the exercise is about, where it is about something
-
-
-def listed(pairs: Iterable[tuple[str, Any]]) -> tuple[Mistake, ...]:
-    """Mistakes of pairs of a diagnosis and a wrong answer."""
-    return tuple(Mistake(*pair) for pair in pairs)
 
 
 Result = tuple[Tensor, ...]
@@ -221,8 +216,8 @@ def _kind_problem(result: Any, expected: Result, names: Names) -> str:
         return f"It returns a {type(result).__name__}; return the {len(expected)} tensors {names.returns}."
     if not names.returns and not isinstance(result, Tensor):
         return f"It returns a {type(result).__name__}; return a tensor."
-    wrong = next((part for part in _parts(result) if not isinstance(part, Tensor)), None)
-    return "" if wrong is None else f"One of {names.returns} is a {type(wrong).__name__}; return tensors."
+    wrong = [type(part).__name__ for part in _parts(result) if not isinstance(part, Tensor)]
+    return f"One of {names.returns} is a {wrong[0]}; return tensors." if wrong else ""
 
 
 def _shape_problem(result: Result, expected: Result, x: Tensor, names: Names) -> str:

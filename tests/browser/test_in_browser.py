@@ -123,9 +123,14 @@ def button_faults(lab, button):
 
 
 def nudge(lab, button):
-    """Move a slider beside it, which gives Reset something to do."""
-    slider = button.locator("xpath=ancestor::*[contains(@class, 'jp-OutputArea-output')][1]//input[@type='range']")
-    return slider.count() and lab.move(slider.first)
+    """Move a slider beside it, or choose something else from a list, which gives Reset something to do."""
+    beside = button.locator("xpath=ancestor::*[contains(@class, 'jp-OutputArea-output')][1]")
+    slider, choice = beside.locator("input[type=range]"), beside.locator("select")
+    if slider.count():
+        return lab.move(slider.first)
+    if choice.count():
+        choice.first.select_option(index=1)
+    return choice.count()
 
 
 def play_faults(lab, button, label):

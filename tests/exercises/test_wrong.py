@@ -11,14 +11,18 @@ LISTED = [(exercise, n, mistake) for exercise, mistakes in WRONG.items() for n, 
 NAMED = {
     "01.1": ("split at blanks", "divide by characters", "leave special tokens out"),
     "01.2": ("no role of its own", "line break after <|im_end|> is missing"),
+    "01.3": ("upside down", "belongs later"),
     "05.1": ("rotate all features", "pair neighbours", "Wrong section"),
+    "05.3": ("--rope-scaling is gone", "YaRN is static"),
     "06.1": ("A factor of 2 is missing", "causal half is forgotten", "projections are forgotten"),
     "06.2": ("keys and values for all layers",),
-    "07.1": ("not renormalised", "softmax comes after top-k", "in the wrong order"),
-    "07.2": ("two softmaxes",),
+    "07.1": ("not renormalised", "softmax comes after top-k", "experts in the wrong order"),
+    "07.2": ("two softmaxes", "chosen experts alone. ", "chosen experts alone, "),
     "07.3": ("all experts", "shared expert is missing", "counted twice"),
-    "11.1": ("charged twice", "divide by a thousand", "Thinking is forgotten"),
+    "11.1": ("charged twice", "cost nothing", "is None)", "divide by a thousand", "Thinking is forgotten"),
     "14.1": ("corrupt run itself", "words that are no answers"),
+    "14.2": ("That is the rank", "the rank is its exponential", "participation ratio", "stable rank"),
+    "14.3": ("forget the context", "for every layer", "Round down", "divide by the tokens of a page"),
     "02.1": ("multiply by w.", "eps stands outside", "eps is missing", "rounds before the end", "`.to(x.dtype)`"),
     "03.1": ("computed before the decay", "treat S as [V, K]", "β is missing", "The erase is missing"),
     "03.2": ("divide each key by its length", "are not orthogonal"),
@@ -32,7 +36,7 @@ NAMED = {
 
 @pytest.mark.parametrize("exercise", CHECKS)
 def test_every_exercise_lists_wrong_answers(exercise):
-    assert len(WRONG.get(exercise, ())) >= 3, "list them in qwen35_lab/exercises/wrong.py"
+    assert len(WRONG.get(exercise, ())) >= 3, "list them in qwen35_lab/exercises/wrong/"
 
 
 @pytest.mark.parametrize("exercise, n, mistake", LISTED, ids=[f"{exercise}-{n}" for exercise, n, _ in LISTED])

@@ -18,7 +18,8 @@ from ..long_documents import PAGE_MISTAKES, RANK_MISTAKES
 from ..patching import PATCH_MISTAKES
 from ..rope import ROPE_MISTAKES, YARN_MISTAKES
 from ..serving import DIAGNOSES, cases, reach_of
-from ..verdict import Mistake, listed
+from ..verdict import Mistake
+from .pairs import listed
 
 # ------------------------------------------------------------------------------------------------- 01, words and tokens
 
@@ -79,6 +80,8 @@ def _overlooks(kind: str) -> Callable[[Any, Any], tuple[bool, int]]:
 SERVED = (
     *listed((said, _overlooks(kind)) for kind, said in DIAGNOSES.items()),
     Mistake("return two things", lambda served, config: 5),
+    Mistake("a whole number of tokens", lambda served, config: (True, float("inf"))),
+    Mistake("a whole number of tokens", lambda served, config: (True, 262144.5)),
 )
 
 # --------------------------------------------------------------------------------------------------- 06, three to one
@@ -134,7 +137,7 @@ ROUTES = (
     Mistake("computes in low precision", lambda logits, k: experts.route(logits.bfloat16(), k)),
     Mistake("ids first, then weights", _changed(lambda ids, weights, p: (weights, ids))),
     Mistake("weights of all 8 experts", _changed(lambda ids, weights, p: (ids, p))),
-    Mistake("in the wrong order", _changed(lambda ids, weights, p: (ids.flip(-1), weights.flip(-1)))),
+    Mistake("right experts in the wrong order", _changed(lambda ids, weights, p: (ids.flip(-1), weights.flip(-1)))),
     Mistake("return two tensors", _changed(lambda ids, weights, p: weights)),
 )
 
@@ -159,18 +162,27 @@ ROWS = listed(
     for said, change in (
         ("plain number", {"usd_in": "$0.10"}), ("a day written as", {"date": "July 2"}),
         ("can be read again", {"source": ""}), ("whole site", {"source": "https://example.org"}),
-        ("times 1,000", {"usd_in": 0.0001, "usd_out": 0.0004}), ("cache cost more", {"usd_cached": 0.3}),
-        ("exchanged", {"usd_in": 0.4, "usd_out": 0.1}), ("belong together", {"above_tokens": 200_000}),
-        ("no column 'currency'", {"currency": "USD"}),
+        ("times 1,000", {"usd_in": 0.0001, "usd_out": 0.0004}), ("cache cost more than new", {"usd_cached": 0.3}),
+        ("Output costs less than input", {"usd_in": 0.4, "usd_out": 0.1}),
+        ("belong together", {"above_tokens": 200_000}), ("no column 'currency'", {"currency": "USD"}),
     )
 )  # fmt: skip
 UNLIKE = (
     Mistake("Write a pair", "aime"),
+    Mistake("Write a pair", (["aime"], "model")),
     Mistake("not among the things", ("aime", "weather")),
     Mistake("There is no claim", ("nothing", "model")),
     Mistake("one kind", ("apache", "model")),
     Mistake("not by its setting", ("claude-price-in", "model")),
     Mistake("not the prompt", ("aime", "prompt")),
+)
+
+# --------------------------------------------------------------------------------------------------- 14, long texts
+
+PAGES = (
+    Mistake("return a whole number of pages", lambda config, per_page, budget, reserve: float("nan")),
+    Mistake("return a whole number of pages", lambda config, per_page, budget, reserve: float("inf")),
+    Mistake("return a whole number of pages", lambda config, per_page, budget, reserve: budget / per_page),
 )
 
 
@@ -195,5 +207,5 @@ WRONG: dict[str, tuple[Mistake, ...]] = {
     "11.3": UNLIKE,
     "14.1": listed(PATCH_MISTAKES),
     "14.2": RANK_MISTAKES,
-    "14.3": listed(PAGE_MISTAKES),
+    "14.3": (*listed(PAGE_MISTAKES), *PAGES),
 }

@@ -16,8 +16,9 @@ from ..drafting import INPUT_MISTAKES, SPEED_MISTAKES
 from ..forward_pass import KV_MISTAKES, NORM_MISTAKES
 from ..planted import plant
 from ..snapshots import MISTAKES as SNAPSHOT_MISTAKES
-from ..verdict import Mistake, listed
+from ..verdict import Mistake
 from ..vision import POSITION_MISTAKES
+from .pairs import listed
 
 # ------------------------------------------------------------------------------------------- 02, a forward pass
 
@@ -72,6 +73,7 @@ def _basis(n: int, size: int) -> Tensor:
     return torch.eye(n, size)
 
 
+STEPS = (Mistake("is a NoneType; return tensors", lambda *arguments: (None, None)),)
 KEYS = (
     Mistake("divide each key by its length", _keys(lambda n, size: 2 * _basis(n, size))),
     Mistake("are not orthogonal", _keys(lambda n, size: F.normalize(_basis(n, size) + 0.3, dim=1))),
@@ -172,7 +174,7 @@ WRONG: dict[str, tuple[Mistake, ...]] = {
     "02.1": (*NORM_MISTAKES, *NORMS),
     "02.2": PLACES,
     "02.3": listed(KV_MISTAKES),
-    "03.1": STEP_MISTAKES,
+    "03.1": (*STEP_MISTAKES, *STEPS),
     "03.2": KEYS,
     "03.3": TEXTS,
     "04.1": (*CHUNK_MISTAKES, *CHUNKS),
