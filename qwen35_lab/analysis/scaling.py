@@ -16,7 +16,7 @@ from torch import Tensor
 from ..config import FULL, LINEAR, ModelConfig
 from ..errors import InputError
 from ..family import load_config
-from .cost import MIXES
+from .cost import MIXES, mixer_cost
 from .mixers import build_mixer, reading
 from .recorded import counted
 from .roofline import Clock, take_turns
@@ -47,14 +47,12 @@ class LayerTimes:
 
     tokens: tuple[int, ...]
     seconds: Tensor  # [kind of `KINDS`, repeat, length]
+    flops: Tensor  # of the same mixers, counted: [kind, length]
     provenance: str
 
     def of(self, mix: str | tuple[int, int]) -> Tensor:
         """Of a stack of mixers, (DeltaNet, attention) or a name of `MIXES`: [repeat, length]."""
-        if isinstance(mix, str) and mix not in MIXES:
-            raise InputError(f"There is no mix {mix!r}; pass one of {', '.join(MIXES)}, or two numbers such as (3, 1).")
-        counts = MIXES[mix] if isinstance(mix, str) else mix
-        return sum((count * self.seconds[n] for n, count in enumerate(counts)), torch.zeros(()))
+        return _stacked(self.seconds, mix)
 
     def median(self, mix: str | tuple[int, int]) -> list[float]:
         return self.of(mix).median(0).values.tolist()
@@ -71,11 +69,28 @@ class LayerTimes:
         Raises:
             InputError: one of the two lengths was not measured.
         """
+        short, long = self._pair(self.of(mix), tokens)
+        ratios = (long / short).tolist()
+        return statistics.median(ratios), min(ratios), max(ratios)
+
+    def work_doubling(self, mix: str | tuple[int, int], tokens: int) -> float:
+        """By what 2 · `tokens` multiply the FLOPs of `tokens`; raises InputError as `doubling` does."""
+        short, long = self._pair(_stacked(self.flops, mix), tokens)
+        return float(long / short)
+
+    def _pair(self, values: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
+        """Of [..., length]: those of `tokens`, and of twice as many."""
         if tokens not in self.tokens or 2 * tokens not in self.tokens:
             raise InputError(f"{tokens} and {2 * tokens} tokens were not both measured, only {self.tokens}.")
-        times = self.of(mix)
-        ratios = (times[:, self.tokens.index(2 * tokens)] / times[:, self.tokens.index(tokens)]).tolist()
-        return statistics.median(ratios), min(ratios), max(ratios)
+        return values[..., self.tokens.index(tokens)], values[..., self.tokens.index(2 * tokens)]
+
+
+def _stacked(values: Tensor, mix: str | tuple[int, int]) -> Tensor:
+    """[kind, ...] of one mixer each -> [...] of a stack of them."""
+    if isinstance(mix, str) and mix not in MIXES:
+        raise InputError(f"There is no mix {mix!r}; pass one of {', '.join(MIXES)}, or two numbers such as (3, 1).")
+    counts = MIXES[mix] if isinstance(mix, str) else mix
+    return sum((count * values[n] for n, count in enumerate(counts)), torch.zeros(()))
 
 
 @torch.inference_mode()
@@ -99,7 +114,8 @@ def time_layers(
     taken = torch.tensor(take_turns(jobs, counted(repeats, "repeats", 1), clock), dtype=torch.float64)
     threads = torch.get_num_threads()
     provenance = f"RANDOM · one layer of each kind · float32 · cpu, {threads} thread{'s' * (threads > 1)}"
-    return LayerTimes(lengths, taken.unflatten(0, (2, -1)).transpose(1, 2), provenance)
+    flops = torch.tensor([[mixer_cost(config, kind, n).flops for n in lengths] for kind in KINDS], dtype=torch.float64)
+    return LayerTimes(lengths, taken.unflatten(0, (2, -1)).transpose(1, 2), flops, provenance)
 
 
 def fit_power(sizes: Sequence[float], seconds: Sequence[float]) -> Fit:

@@ -17,7 +17,7 @@ def times(exponents=(1.0, 2.0), noise=0.0, repeats=3) -> LayerTimes:
     draw = torch.Generator().manual_seed(0)
     clean = torch.tensor([[(n / 256) ** e for n in SIZES] for e in exponents], dtype=torch.float64)[:, None]
     wobble = noise * torch.randn(2, repeats, len(SIZES), generator=draw, dtype=torch.float64)
-    return LayerTimes(tuple(SIZES), clean.repeat(1, repeats, 1) * wobble.exp(), "RANDOM · x")
+    return LayerTimes(tuple(SIZES), clean.repeat(1, repeats, 1) * wobble.exp(), clean[:, 0], "RANDOM · x")
 
 
 @pytest.mark.parametrize("exponent", [0.5, 1.0, 1.7, 2.0])
@@ -54,9 +54,16 @@ def test_doubling_has_its_band():
     assert times().doubling((0, 1), 1024) == pytest.approx((4, 4, 4))
 
 
+def test_the_work_doubles_however_the_clock_runs():
+    found = times(noise=0.5)
+    assert [found.work_doubling(mix, 512) for mix in ((1, 0), (0, 1))] == [2, 4]
+    assert found.work_doubling("3 : 1", 512) == 28 / 10
+
+
 def test_real_layers_are_timed_in_every_repeat():
-    found = time_layers(lab.ModelConfig.from_dict(DENSE), (8, 16, 32), repeats=2)
+    found = time_layers(lab.ModelConfig.from_dict(DENSE), (64, 128, 256), repeats=2)
     assert found.seconds.shape == (2, 2, 3) and bool((found.seconds >= 0).all())
+    assert found.work_doubling("all DeltaNet", 64) == 2 < found.work_doubling("all attention", 64)
     assert found.provenance.startswith("RANDOM")
 
 
@@ -69,6 +76,7 @@ def test_real_layers_are_timed_in_every_repeat():
         (lambda: times().of("2 : 1"), "There is no mix '2 : 1'"),
         (lambda: times().doubling((1, 0), 300), "not both measured"),
         (lambda: times().doubling((1, 0), 2048), "not both measured"),
+        (lambda: times().work_doubling((1, 0), 2048), "not both measured"),
         (lambda: time_layers("0.8B", ()), "no length to time"),
         (lambda: time_layers("0.8B", (0,)), "a number of tokens is 0"),
     ],

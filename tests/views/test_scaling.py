@@ -10,7 +10,7 @@ from qwen35_lab.views import layer_times
 
 TOKENS = (64, 128, 256)
 SECONDS = torch.tensor([[[1, 2, 4], [1.1, 2, 4.4]], [[1, 4, 16], [1, 4, 16]]], dtype=torch.float64)
-TIMES = LayerTimes(TOKENS, SECONDS, "RANDOM · one layer")
+TIMES = LayerTimes(TOKENS, SECONDS, SECONDS[:, 0], "RANDOM · one layer")
 
 
 def test_every_repeat_is_a_point_and_every_kind_has_its_line():
