@@ -17,8 +17,8 @@ one machine with one number of threads.
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ from .probe import ROWS, Probe
 from .shape import PRESETS, config_of, initialise_nano
 from .tokenizer import train_tokenizer
 from .tower import TOWER_RECIPE, Seeing
+from .world import HARDER_MIX, MIX
 
 MOST_STEPS = 1_000_000
 TOWER = "tower.safetensors"
@@ -63,10 +64,13 @@ class Diet:
     length: int = 512  # tokens; the longest samples have about 300
     later: int = 5000  # the step from which on there are
     later_rows: int = 8
+    harder: int = 5866  # the step from which on what is learnt last comes more often
+    harder_mix: Mapping[str, float] = field(default_factory=lambda: dict(HARDER_MIX))
 
     def batch(self, tokenizer: Any, step: int, seed: int) -> Batch:
         rows = self.rows if step < self.later else self.later_rows
-        return batch(tokenizer, step, seed, rows=rows, length=self.length)
+        mix = MIX if step < self.harder else self.harder_mix
+        return batch(tokenizer, step, seed, rows=rows, length=self.length, mix=mix)
 
 
 class Run:

@@ -11,11 +11,12 @@ What is held out of training, and how, is told in `held_out` and `SPLITS` (dice.
 from .dice import SPLITS, held_out
 from .facts import TRAINED_DISTANCE
 from .judge import Verdict, judge, parse_calls, spoken
-from .kinds import KINDS, MIX, SEEING_KINDS, TEXT_KINDS, draw, mixed
+from .kinds import HARDER_MIX, KINDS, MIX, SEEING_KINDS, TEXT_KINDS, draw, mixed
 from .sample import Clip, Message, Picture, Question, Sample
 from .tools import execute
 
 __all__ = [
-    "KINDS", "MIX", "SEEING_KINDS", "SPLITS", "TEXT_KINDS", "TRAINED_DISTANCE", "Clip", "Message", "Picture",
-    "Question", "Sample", "Verdict", "draw", "execute", "held_out", "judge", "mixed", "parse_calls", "spoken",
+    "HARDER_MIX", "KINDS", "MIX", "SEEING_KINDS", "SPLITS", "TEXT_KINDS", "TRAINED_DISTANCE", "Clip", "Message",
+    "Picture", "Question", "Sample", "Verdict", "draw", "execute", "held_out", "judge", "mixed", "parse_calls",
+    "spoken",
 ]  # fmt: skip

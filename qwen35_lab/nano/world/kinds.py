@@ -39,6 +39,12 @@ MIX: Mapping[str, float] = {
     "story": 0.08, "scripts": 0.06, "facts": 0.15, "arithmetic": 0.08, "code": 0.05, "json": 0.04, "tools": 0.05,
     "shapes": 0.22, "digits": 0.10, "charts": 0.06, "clips": 0.11,
 }  # fmt: skip
+# With `MIX` throughout, 23.4 M tokens left stories at 0 % and arithmetic at 44 %, while digits and charts were above
+# 98 %: after the first third, what is known gives way to what is not.
+HARDER_MIX: Mapping[str, float] = {
+    "story": 0.20, "scripts": 0.03, "facts": 0.14, "arithmetic": 0.15, "code": 0.03, "json": 0.02, "tools": 0.05,
+    "shapes": 0.20, "digits": 0.03, "charts": 0.02, "clips": 0.13,
+}  # fmt: skip
 
 
 def draw(kind: str, seed: int, index: int, split: str = "train", **dials: Any) -> Sample:
