@@ -20,6 +20,7 @@ from .score import Scores, score
 from .tokenizer import END, TURN_END
 from .tower import STEP
 from .train import Run
+from .world import MIX
 from .world.clips import FRAMES_PER_SECOND
 
 LEAST, MOST = 32 * 32, 96 * 96  # pixels of a picture; larger ones are shrunk to what was trained on
@@ -97,7 +98,10 @@ are mixed from the first step. What is scored below was held out, constructions 
     qwen35-lab train nano --preset {run["preset"]} --seed {run["seed"]} {length} --to FOLDER
 
 {_seen(run["tower"])}{history.steps:,} steps, {history.tokens:,} tokens in float32:
-{diet["rows"]} rows of {diet["length"]} tokens, from step {diet["later"]:,} on {diet["later_rows"]}.
+{diet["rows"]} rows of {diet["length"]} tokens, from step {diet["later"]:,} on {diet["later_rows"]}. Of a hundred
+conversations so many are of each kind:
+
+{_mixes(diet)}
 
 Muon (rate {recipe["muon_rate"]:g}) on matrices, fused experts and the patch kernel, AdamW (rate
 {recipe["adamw_rate"]:g}) on the rest, {recipe["warmup"]} steps of warm-up, a linear fall over the last
@@ -111,6 +115,12 @@ balance {run["shares"]["balance"]:g} (the mean of the layers). It took {minutes:
 It knows its own small world: a few hundred words, simple pictures of at most 96 × 64 pixels. Everything else means
 nothing to it.
 """
+
+
+def _mixes(diet: Mapping[str, Any]) -> str:
+    """The shares of the kinds before and after what is learnt last comes more often, as a table."""
+    rows = [f"| {kind} | {100 * MIX[kind]:.0f} | {100 * diet['harder_mix'].get(kind, 0):.0f} |" for kind in MIX]
+    return "\n".join([f"| | at first | from step {diet['harder']:,} on |", "|---|---:|---:|", *rows])
 
 
 def _seen(tower: Mapping[str, Any] | None) -> str:

@@ -111,6 +111,7 @@ def test_the_folder_holds_all_weights_and_loads_here(run):
     card = (qwen.folder / "README.md").read_text()
     assert "--preset tiny --seed 5 --steps 3 " in card and "not been scored" in card
     assert f"{run.history.tokens:,} tokens" in card
+    assert "| arithmetic | 8 | 15 |" in card and "from step 5,866 on" in card
 
 
 @pytest.mark.parametrize("kind", nano.world.SEEING_KINDS)

@@ -19,6 +19,7 @@ from qwen35_lab.nano.loss import nano_loss
 from qwen35_lab.nano.shape import PRESETS, config_of, initialise_nano
 from qwen35_lab.nano.tower import Seeing
 from qwen35_lab.nano.train import Diet, Run
+from qwen35_lab.nano.world import HARDER_MIX, KINDS, MIX
 from qwen35_lab.training import Recipe, make_optimisers, train
 
 QUICK = Recipe(6, warmup=2, every=2, stacked=True, newton_schulz=3)
@@ -39,6 +40,20 @@ def run_in(folder, **how) -> Run:
 
 def weights(model: MultimodalModel) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+# ------------------------------------------------------------------------- what a step reads
+
+
+def test_what_is_learnt_last_comes_more_often_later(tokenizer):
+    diet = Diet(rows=2, length=320, harder=3, harder_mix={"arithmetic": 1})
+    before, after = (diet.batch(tokenizer, step, seed=0).kinds for step in (2, 3))
+    assert {kind for row in after for kind in row} == {"arithmetic"} != {kind for row in before for kind in row}
+
+
+def test_the_mixes_share_out_all_conversations():
+    assert set(HARDER_MIX) == set(MIX) == set(KINDS)
+    assert sum(MIX.values()) == pytest.approx(1) == sum(HARDER_MIX.values())
 
 
 # ------------------------------------------------------------------------- sizes and first weights
