@@ -27,13 +27,15 @@ def is_chat(prompt: Any) -> TypeGuard[Sequence[Message]]:
     return isinstance(prompt, list | tuple) and bool(prompt) and all(isinstance(m, Mapping) for m in prompt)
 
 
-def load_tokenizer(name: str | os.PathLike[str], revision: str | None = None) -> Any:
+def load_tokenizer(name: str | os.PathLike[str], revision: str | None = None, *, endpoint: str | None = None) -> Any:
     """The tokenizer of a checkpoint alone, by transformers: of one we ship ("nano"), a folder, or a Hub id.
+
+    Of a Hub id everything but the weights is downloaded; revision and endpoint as in `load`.
 
     Raises:
         CheckpointError: nothing by that name, or no tokenizer in it.
     """
-    return read_tokenizer(find_folder(name, revision, weights=False)[0])
+    return read_tokenizer(find_folder(name, revision, weights=False, endpoint=endpoint)[0])
 
 
 def read_tokenizer(folder: Path) -> Any:
