@@ -173,6 +173,10 @@ class _Tensors:
             try:
                 self.files[file] = stack.enter_context(safe_open(folder / file, framework="pt"))
             except (SafetensorError, OSError) as error:
+                if isinstance(error, SafetensorError) and _is_lfs_pointer(folder / file):
+                    raise CheckpointError(
+                        f"{folder / file} only stands for weights in Git LFS; run `git lfs pull` in {folder}."
+                    ) from error
                 raise CheckpointError(
                     f"{folder / file} is damaged or only half downloaded ({error}); delete it and download it again."
                 ) from error
@@ -203,6 +207,11 @@ class _Tensors:
         if official.endswith("gate_up_proj"):
             found = [torch.cat(pair) for pair in zip(found[::2], found[1::2], strict=True)]
         return torch.stack(found)
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(40).startswith(b"version https://git-lfs")
 
 
 def shard_names(index: Path) -> list[str]:

@@ -299,6 +299,13 @@ def test_truncated_file(keep: float, tmp_path: Path) -> None:
         lab.load(folder)
 
 
+def test_a_clone_without_its_large_files(tmp_path: Path) -> None:
+    _, folder = written("dense", tmp_path / "ckpt")
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(lab.CheckpointError, match="run `git lfs pull`"):
+        lab.load(folder)
+
+
 def test_corrupted_header(tmp_path: Path) -> None:
     _, folder = written("dense", tmp_path / "ckpt")
     file = folder / "model.safetensors"
