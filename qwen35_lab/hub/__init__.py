@@ -58,20 +58,25 @@ def download(
         if not is_final(error) and (found := place.cached(weights)):
             return found, found.name
         raise CheckpointError(explain(place, error)) from error
-    folder = place.snapshots / commit
-    names = sorted(SIDE & files.keys())
-    if weights:
-        names += _shards(place, files)
-    _make_room(place, [files[n] for n in names if not _is_there(folder / n, files[n])])
-    _bring(place, commit, [files[n] for n in sorted(SIDE & files.keys())])
-    if weights:
-        ModelConfig.from_file(folder)
-        shards = shard_names(folder / INDEX) if INDEX in files else names[-1:]
-        if lost := [n for n in shards if n not in files]:
-            raise CheckpointError(f"{place} lacks {lost[0]}, which its own index names; try another revision.")
-        _bring(place, commit, [files[n] for n in shards])
+    _complete(place, commit, files, weights)
     place.remember(commit)
-    return folder, commit
+    return place.snapshots / commit, commit
+
+
+def _complete(place: Place, commit: str, files: dict[str, Remote], weights: bool) -> None:
+    """Fetch what the snapshot of a commit lacks: first what is small, and then what the index says."""
+    folder, side = place.snapshots / commit, sorted(SIDE & files.keys())
+    shards = _shards(place, files) if weights else []
+    _make_room(place, [files[n] for n in side + shards if not _is_there(folder / n, files[n])])
+    _bring(place, commit, [files[n] for n in side])
+    if not weights:
+        return
+    ModelConfig.from_file(folder)
+    if INDEX in files:
+        shards = shard_names(folder / INDEX)
+    if lost := [n for n in shards if n not in files]:
+        raise CheckpointError(f"{place} lacks {lost[0]}, which its own index names; try another revision.")
+    _bring(place, commit, [files[n] for n in shards])
 
 
 def _listing(place: Place) -> tuple[str, dict[str, Remote]]:
@@ -86,7 +91,8 @@ def _listing(place: Place) -> tuple[str, dict[str, Remote]]:
         url = hf_hub_url(place.repo, file.rfilename, revision=commit, endpoint=place.endpoint)
         known = (file.lfs.sha256 if file.lfs else file.blob_id) or ""
         files[file.rfilename] = Remote(file.rfilename, url, file.size or 0, known)
-    if not COMMIT.fullmatch(commit) or not all(HASH.fullmatch(file.hash) for file in files.values()):
+    needed = [file for name, file in files.items() if name in SIDE or WEIGHTS.fullmatch(name)]
+    if not COMMIT.fullmatch(commit) or not all(HASH.fullmatch(file.hash) for file in needed):
         raise CheckpointError(
             f"{place.endpoint} does not say which files {place} has and what their hashes are; pass another mirror as "
             "endpoint."
