@@ -9,6 +9,12 @@ from pathlib import Path
 
 from .errors import CheckpointError
 
+# files that make a checkpoint folder whole besides config and weights
+SIDE_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
+    "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
+    "video_preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
+)  # fmt: skip
 CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".jinja", ".txt", ".md"}
 
 

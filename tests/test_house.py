@@ -30,7 +30,7 @@ LAYERS = [
     {"family", "published", "prices"},
     {"model"},
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
-    {"generate", "speculative", "prompts", "speak", "talk"},
+    {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
     {"training", "muon", "nano", "recall", "examples"},
     {"analysis", "claims"},
