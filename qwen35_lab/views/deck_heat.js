@@ -23,11 +23,11 @@ function valueOf(p, now, n) {
   return minus(+text === 0 ? "0" : text);
 }
 
-// the numbers of a map, all with as many decimals: three digits of the largest, fewer where that is too wide, or none
+// the numbers of a map, cut at the same decimal: three digits of the largest, fewer where that is too wide, or none
 function cellTexts(values, high, fits) {
   const least = -Math.floor(Math.log10(high)); // with fewer than this, nothing but zeros would be left
-  for (let digits = clamp(least + 2, 0, 9); digits >= Math.max(0, least); digits--) {
-    const texts = values.map(v => minus(v.toFixed(digits)).replace(/^−?0[.0]*$/, "0"));
+  for (let digits = clamp(least + 2, 1, 9); digits >= Math.max(0, least); digits--) {
+    const texts = values.map(v => minus(digits ? v.toFixed(digits).replace(/\.?0+$/, "") : v.toFixed()).replace(/^−0$/, "0"));
     if (texts.every(fits)) return texts;
   }
   return [];

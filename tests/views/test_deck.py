@@ -342,13 +342,14 @@ def test_in_other_threads_one_at_a_time_and_the_latest_question_wins():
     "values, high, letters, texts",
     [
         ([0.549, -4.5e-7, 0.0147, 0], 0.549, 6, ["0.549", "0", "0.015", "0"]),
-        ([0.549, -0.0396, 0.0147], 0.549, 5, ["0.55", "−0.04", "0.01"]),
+        ([0.549, -0.0396, 0.0147], 0.549, 4, ["0.5", "0", "0"]),
+        ([100, 66.7, -0.01], 100, 4, ["100", "66.7", "0"]),
         ([100, 66.7], 100, 3, ["100", "67"]),
         ([12345, 1], 12345, 3, []),
         ([0.04, 0.01], 0.04, 3, []),  # zeros would say something else
     ],
 )
-def test_numbers_in_cells_have_equally_many_decimals_and_never_leave_their_cell(values, high, letters, texts):
+def test_numbers_in_cells_are_cut_at_the_same_decimal_and_never_leave_their_cell(values, high, letters, texts):
     script = "".join((HERE / name).read_text(encoding="utf-8") for name in ("kit.js", "deck_heat.js"))
     asked = f"{json.dumps(values)}, {high}, text => text.length <= {letters}"
     run = subprocess.run(
