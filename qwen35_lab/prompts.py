@@ -104,6 +104,11 @@ class Reader:
         """One prompt, text or ids, as ids [1, token] on the model's device; pictures as their placeholders."""
         return self._encode(prompt, images, videos)[0]
 
+    def arguments(self, prompt: Prompt, images: Any = None, videos: Any = None) -> dict[str, Tensor]:
+        """One prompt as the model's arguments, its pictures too: `qwen.model(**qwen.arguments(prompt))`."""
+        ids, pictures = self._encode(prompt, images, videos)
+        return {"input_ids": ids, **pictures}
+
     def _encode(self, prompt: Prompt, images: Any, videos: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Ids [1, token], and the tensors of the pictures among them."""
         if is_chat(prompt):

@@ -301,3 +301,16 @@ def test_a_chosen_cell_moves_both_dials_by_click_and_by_keyboard(open_widget, tm
     assert left.inner_text() == "5", "walking reads, and chooses nothing"
     page.keyboard.press("Enter")
     assert left.inner_text() == "1"
+
+
+def test_the_chosen_token_is_in_sight_from_the_start_and_when_the_page_changes(open_widget, tmp_path):
+    tokens = [f" token{n}" for n in range(40)]
+    deck = Deck([Strip(tokens)], [Dial("token", tokens, start=39)], caption="x", provenance="RANDOM · x")
+    page = open_widget(saved(tmp_path, deck.html()), 900)
+    for width in (900, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("""() => {
+            const box = x => document.querySelector(x).getBoundingClientRect();
+            return box('.q35-token[aria-checked=true]').right <= box('.q35-tokens').right;
+        }""")
+    assert page.errors == []
