@@ -50,12 +50,14 @@ def is_title(short: str, cell: str) -> bool:
 
 @each_notebook
 def test_readme_says_what_it_is_how_long_it_takes_and_what_it_is_for(path):
-    title, read, to_run, aim, picture = row(README, path.stem)
+    text, picture = row(README, path.stem)
+    title, minutes, aim = text.split("<br>")
     assert is_title(linked(title), first_cell(path))
-    assert [read, to_run] == times(first_cell(path))
-    number, start, start_aim, minutes = row(START, path.stem)
+    read, to_run = times(first_cell(path))
+    assert minutes == f"{read} to read, {to_run} to run"
+    number, start, start_aim, start_read = row(START, path.stem)
     assert linked(title) == f"{number} · {linked(start)}"
-    assert aim == start_aim and minutes == read
+    assert [aim, read] == [start_aim, start_read]
     cover = covers.COVERS[path.stem[:2]]
     assert picture == f'<img src="docs/img/{path.stem[:2]}.png" width="{covers.WIDTH // 2}" alt="{cover.words}">'
 
