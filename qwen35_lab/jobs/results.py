@@ -59,6 +59,8 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     )
     done = sum(outcome.done for outcome in outcomes)
     caption = f"{done} of {len(outcomes)} runs finished. Claims: how many hold, of how many were made."
+    if any(outcome.done and outcome.refuted for outcome in outcomes):
+        caption += " In a run that is done, those that do not are wrong turns, taken on purpose."
     return Table(headers, rows, "<" * (several + len(given) + 1) + ">" * (3 + len(noted)), caption)
 
 

@@ -155,6 +155,7 @@ def test_the_table_has_a_row_per_run_with_all_that_is_known(tiny, tmp_path):
     }  # fmt: skip
     shown = repr(results.table(outcomes))
     assert "300 MB" in shown and "1/2" in shown and "2 of 2 runs finished" in shown and "scale" not in shown
+    assert "wrong turns, taken on purpose" in shown
 
 
 def test_a_note_with_the_name_of_a_parameter_has_a_column_of_its_own(tiny, tmp_path):
