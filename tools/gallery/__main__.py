@@ -54,7 +54,9 @@ def execute(path: Path, kept: Path) -> Path:
     target = kept / f"{path.stem}-{digest([path])}.ipynb"
     if not target.exists():
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, timeout=600, store_widget_state=True, resources={"metadata": {"path": kept}}).execute()
+        client = NotebookClient(notebook, timeout=600, store_widget_state=True, resources={"metadata": {"path": kept}})
+        client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]  # else every kernel warns that TCP is not encrypted
+        client.execute()
         beside = target.with_suffix(".part")
         nbformat.write(notebook, beside)
         beside.replace(target)
