@@ -172,6 +172,7 @@ def test_the_figure_shows_what_was_noted_against_what_was_swept(tiny, tmp_path):
     assert figure.provenance() == "TINY · 01_tiny · 4 runs"
     alone = results.figure(outcomes[::2], ["seed"])
     assert alone.layout.xaxis.title.text == "seed" and list(alone.data[0].y) == [1, 4]
+    assert alone.layout.xaxis.type == "category" and not any("lines" in curve.mode for curve in alone.data)
 
 
 def test_a_claim_is_drawn_when_asked_for_and_an_unknown_name_is_refused(tiny, tmp_path):
