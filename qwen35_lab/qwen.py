@@ -120,7 +120,8 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
     Args:
         config: a family name ("Qwen3.5-0.8B"), a path, a dict, or a ModelConfig.
     Raises:
-        ConfigError: not of this family. InputError: more weights than this machine has memory.
+        ConfigError: not of this family.
+        InputError: more weights than this machine has memory.
     """
     if isinstance(config, ModelConfig):
         parsed = config

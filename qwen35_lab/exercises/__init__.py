@@ -1,9 +1,10 @@
 """Exercises with checkers that say what is wrong.
 
-lab.check("02.1", rms_norm_1p)                   # a function: tried on random inputs
-broken = lab.exercises.plant(qwen, seed=1)
-lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about something given
-lab.progress()                                   # what is passed, tried, and not yet, in all notebooks
+    lab.check("02.1", rms_norm_1p)  # a function: tried on random inputs
+    broken = lab.exercises.plant(qwen, seed=1)
+    lab.check("02.2", "layers.0.mixer.q", given=broken)  # an answer about something given
+
+What is passed, tried, and not yet, in all notebooks, says `lab.progress()`.
 """
 
 from .active import CHECKS as ACTIVE

@@ -25,6 +25,10 @@ RECORD = "__import__('sys').modules['qwen35_lab.views.notes'].record()"
 PATIENCE = 300  # seconds for a kernel to start, on a busy machine
 SHORT = 40  # characters of a folder in which the sockets' paths are surely short enough for the system (about 100)
 
+# nbformat imports jsonschema, and that a grammar of web addresses: it takes more than a second to build, and nothing in
+# a notebook is checked with it.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 Tell = Callable[[dict[str, Any]], None]
 
 

@@ -134,7 +134,8 @@ def long_context_chart(scores: Mapping[str, float], benchmark: str, source: str,
         benchmark, source: what was measured, and where it is published.
         tokens: the length at which the cache is weighed.
     Raises:
-        InputError: no score. ConfigError: a model that is none of the eight.
+        InputError: no score.
+        ConfigError: a model that is none of the eight.
     """
     if not scores:
         raise InputError('There is no score; pass model -> per cent, such as {"Qwen3.5-9B": 63.0}.')
