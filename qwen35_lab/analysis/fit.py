@@ -130,6 +130,7 @@ def will_it_fit(
     return Footprint(name, dtype, tokens, texts, place, terms, config.text.max_position_embeddings)
 
 
+@lru_cache(maxsize=1024)
 def working(config: ModelConfig, tokens: int, dtype: str, patches: int = 0) -> TraceSize:
     """What reading so many tokens takes beside the weights: `cache`, with its room to grow, and `peak` on top of it."""
     cells = patches // config.vision.spatial_merge_size**2 if config.vision else 0
