@@ -11,10 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import analysis, inputs, prices, published
-from .analysis import diff, edit_effect, gap, logit_lens, parity_ledger
+from .analysis import diff, edit_effect, gap, logit_lens, parity_ledger, will_it_fit
 from .capture import record
 from .claims import article_claim, article_claims
 from .config import ModelConfig, TextConfig, VisionConfig
+from .doctor import doctor
 from .edits import edit
 from .errors import CheckpointError, ConfigError, InputError, LabError, TraceError
 from .family import family, load_config
@@ -39,10 +40,10 @@ __all__ = [
     "Answer", "AnswerParser", "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError",
     "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "ToolCall",
     "Trace", "TraceError", "VisionConfig", "Vocabulary", "analysis", "article_claim", "article_claims", "check",
-    "check_solution", "claim", "diff", "edit", "edit_effect", "example", "exercises", "family", "from_config", "gap",
-    "inputs", "load", "load_config", "load_tokenizer", "logit_lens", "nano", "note", "parity_ledger", "parse_answer",
-    "prices", "progress", "published", "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
-    "vocabulary",
+    "check_solution", "claim", "diff", "doctor", "edit", "edit_effect", "example", "exercises", "family",
+    "from_config", "gap", "inputs", "load", "load_config", "load_tokenizer", "logit_lens", "nano", "note",
+    "parity_ledger", "parse_answer", "prices", "progress", "published", "recall", "record", "routing", "save",
+    "show_source", "step", "taps", "views", "vocabulary", "will_it_fit",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.

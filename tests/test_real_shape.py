@@ -12,6 +12,9 @@ import pytest
 from official import raw_config
 from official_layout import write_checkpoint
 
+import qwen35_lab as lab
+from qwen35_lab.paths import data_path
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LOAD = """
@@ -33,6 +36,18 @@ new = qwen.generate(ids, max_new_tokens=8).tolist()
 print(json.dumps({"loaded": loaded, "in_memory": in_memory, "running": status("VmHWM") - before, "new": new,
                   "drafted": len(qwen.generate(ids, max_new_tokens=8, speculative=2)), "tensors": qwen.report.tensors,
                   "ignored": len(qwen.report.ignored), "provenance": str(qwen.provenance)}))
+"""
+
+PEAK = """
+import json, sys
+import torch
+import qwen35_lab as lab
+
+qwen = lab.load(sys.argv[1])
+touched = sum(float(p.view(-1)[::997].float().sum()) for p in qwen.model.parameters())  # bring every page in
+qwen.generate(torch.arange(int(sys.argv[2])) * 1000 % 248_000, max_new_tokens=8)
+line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps({"peak": int(line.split()[1]) * 1024}))
 """
 
 COMPARE = """
@@ -96,6 +111,21 @@ def test_loading_takes_no_more_memory_than_the_file(folder: Path) -> None:
     assert len(found["new"]) == 8 and found["ignored"] == 0, "the vision tower and the MTP head are read too"
     assert found["tensors"] == 320 + 153 + 15 and found["drafted"] == 8
     assert found["provenance"].startswith("OTHER · random-0.8B · bfloat16")
+
+
+@pytest.mark.parametrize("tokens", [40, 900])
+def test_it_takes_what_was_told_before_it_was_there(folder: Path, tokens: int) -> None:
+    """Resident bytes of a process of its own, against `will_it_fit`: at most 10 % too little, or 25 % too much.
+
+    The files that transformers writes have no MTP head, and their tower is in memory like the rest.
+    """
+    if not Path("/proc/self/status").exists():
+        pytest.skip("peak memory is read from /proc")
+    told = lab.will_it_fit("Qwen3.5-0.8B", context=tokens + 8)
+    predicted = told.total - told.terms["MTP head"]
+    found = run(PEAK, folder, Path(str(tokens)))["peak"]
+    print({"predicted": predicted, "measured": found, "ratio": round(predicted / found, 3)})
+    assert 0.9 * found <= predicted <= 1.25 * found
 
 
 def test_it_equals_transformers(folder: Path) -> None:

@@ -28,6 +28,7 @@ from .experts import (
 )
 from .figure import Figure
 from .film import film_deck
+from .fit_explorer import FitExplorer, fit_explorer
 from .heads import heads_deck
 from .influence import attention_pair, chunk_deck, influence_deck
 from .languages import language_chart, rows_chart, savings_chart, table_chart
@@ -56,12 +57,14 @@ from .text_ruler import TextRuler, text_ruler
 from .theme import COLOURS, badge
 
 __all__ = [
-    "COLOURS", "Claim", "ClaimsTable", "ClockWall", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler",
-    "PriceExplorer", "ScoreExplorer", "Source", "Stepper", "TextRuler", "acceptance_chart", "acceptance_law_chart",
+    "COLOURS", "Claim", "ClaimsTable", "ClockWall", "CostExplorer", "Deck", "Figure", "FitExplorer", "LayerElevator",
+    "PictureRuler", "PriceExplorer", "ScoreExplorer", "Source", "Stepper", "TextRuler", "acceptance_chart",
+    "acceptance_law_chart",
     "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims",
     "claims_table", "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings",
     "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart",
-    "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck", "heat_map",
+    "expert_deck", "expert_heat_map", "expert_load", "film_deck", "fit_explorer", "gaze_deck",
+    "half_lives", "heads_deck", "heat_map",
     "influence_deck", "kinds_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map",
     "long_context_chart", "memory_replay", "missed_deck", "near_tie_chart", "needle_deck", "note", "noted",
     "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart", "price_days", "price_explorer",

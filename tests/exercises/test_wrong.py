@@ -9,6 +9,8 @@ LISTED = [(exercise, n, mistake) for exercise, mistakes in WRONG.items() for n, 
 
 # The signatures of mistakes that the curriculum names, and words of their diagnoses.
 NAMED = {
+    "00.1": ("counted twice", "for every layer", "keys and values for every layer"),
+    "00.3": ("some of it was so before",),
     "01.1": ("split at blanks", "divide by characters", "leave special tokens out"),
     "01.2": ("no role of its own", "line break after <|im_end|> is missing"),
     "01.3": ("upside down", "belongs later"),
