@@ -13,7 +13,6 @@ from official import raw_config
 from official_layout import write_checkpoint
 
 import qwen35_lab as lab
-from qwen35_lab.paths import data_path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

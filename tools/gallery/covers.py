@@ -31,7 +31,7 @@ class Cover:
 
 
 COVERS = {
-    "00": Cover("explorer", (0, 0, 1520, 1000), "What a model takes of a machine's memory, term by term"),
+    "00": Cover("explorer", (0, 75, 1520, 815), "What a model takes of a machine's memory, term by term"),
     "01": Cover("ruler", (0, 165, 1520, 910), "A Greek text in tokens, by two vocabularies, and what they cost"),
     "02": Cover("stepper", (0, 60, 1130, 814), "The stepper: a formula, its line of code, and the value it made"),
     "03": Cover("cinema", (0, 270, 1520, 1050), "A memory as a matrix, and what its keys return over time"),
