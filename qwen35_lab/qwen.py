@@ -37,6 +37,8 @@ SIDE_FILES = (
     "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
     "video_preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
 )  # fmt: skip
+# those of them that belong to pictures, or describe the model with its vision tower
+EYES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json", "README.md")
 
 
 class Qwen(Talker, Watched):
@@ -70,15 +72,20 @@ class Qwen(Talker, Watched):
             twin.tokenizer = self.tokenizer
         return twin
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write a checkpoint that transformers' Auto classes load, atomically."""
+    def save(self, folder: str | Path, *, overwrite: bool = False, eyes: bool = True) -> Path:
+        """Write a checkpoint that transformers' Auto classes load, atomically.
+
+        Args:
+            eyes: False writes the language model alone: what `AutoModelForCausalLM` loads, and what a server reads
+                that has no torchvision.
+        """
         folder = Path(folder)
         with tempfile.TemporaryDirectory() as temporary:
             if self.folder is None and "tokenizer" in self.__dict__:  # a model that was trained here
                 self.tokenizer.save_pretrained(temporary)
             source = self.folder or Path(temporary)
-            side = tuple(p for name in SIDE_FILES if (p := source / name).exists())
-            write_model(self.model, self.config, folder, side, overwrite=overwrite)
+            side = tuple(p for name in SIDE_FILES if (eyes or name not in EYES) and (p := source / name).exists())
+            write_model(self.model, self.config, folder, side, overwrite=overwrite, eyes=eyes)
         return folder
 
 
