@@ -25,7 +25,7 @@ from .prompts import load_tokenizer
 from .provenance import Provenance
 from .qwen import Qwen, from_config, load, save
 from .routers import routing
-from .serving import Client, serve
+from .serving import Client, serve, serve_command
 from .speculative import Draft, Drafts
 from .trace import Trace
 
@@ -43,7 +43,7 @@ __all__ = [
     "article_claim", "article_claims", "check", "check_solution", "claim", "diff", "edit", "edit_effect", "example",
     "exercises", "family", "from_config", "gap", "inputs", "load", "load_config", "load_tokenizer", "logit_lens",
     "nano", "note", "parity_ledger", "parse_answer", "prices", "progress", "published", "recall", "record",
-    "routing", "save", "serve", "serving", "show_source", "step", "taps", "views", "vocabulary",
+    "routing", "save", "serve", "serve_command", "serving", "show_source", "step", "taps", "views", "vocabulary",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.

@@ -165,7 +165,7 @@ class LocalServer:
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         with (self._room / "log.txt").open("wb") as log:
-            process: subprocess.Popen[bytes] = subprocess.Popen(
+            process: Any = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=env, **apart
             )  # fmt: skip
         self._process, self._ends = process, weakref.finalize(self, _end, process)
