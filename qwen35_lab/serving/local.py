@@ -116,6 +116,11 @@ class LocalServer:
             return self.folder
         return load(self.folder).save(self._room / self.folder.name, eyes=False)
 
+    @property
+    def sees(self) -> bool:
+        """Whether what is served has a vision tower."""
+        return ModelConfig.from_file(self.served).vision is not None
+
     @cached_property
     def client(self) -> Client:
         """Talks to this server, and knows the exact prompt."""
