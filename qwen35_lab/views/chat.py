@@ -134,7 +134,8 @@ class Chat(LabWidget):
 def stats(turn: Turn) -> str:
     """What is known about an answer, in a line."""
     known = [f"first token after {short(turn.first)} s"] if turn.first is not None else []
-    known += [f"{short(turn.rate)} tokens/s"] if turn.rate else []
+    unit = "pieces" if turn.tokens[1] is None else "tokens"  # until somebody has counted
+    known += [f"{short(turn.rate)} {unit}/s"] if turn.rate else []
     known += [f"{turn.tokens[0]:,} tokens read"] if turn.tokens[0] is not None else []
     known += [f"{turn.tokens[1]:,} written"] if turn.tokens[1] is not None else []
     return " · ".join([*known, *filter(None, [ENDS.get(turn.end, "")])])
