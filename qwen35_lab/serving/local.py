@@ -53,8 +53,7 @@ def serve(
     """
     if missing := [each for each in NEEDS if find_spec(each) is None]:
         raise ServerError(
-            f"A local server needs {', '.join(missing)}; install with `pip install 'qwen35-lab[serve]'`, in Colab with "
-            f"`%pip install {' '.join(missing)}`."
+            f"A local server needs {', '.join(missing)}; install with `pip install {' '.join(missing)}`."
         )
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
         raise InputError(f"port is {port!r}; pass a number below 65536, or 0 for a free one.")

@@ -108,8 +108,7 @@ def test_a_live_server_answers_is_stopped_dies_and_comes_back(sample):
     page.get_by_role("button", name="Send").click()
     stop = page.get_by_role("button", name="Stop")
     assert lab.soon(lambda: page.locator(".q35-assistant .q35-said").last.inner_text())
-    if stop.is_enabled():  # a story may be short
-        stop.click()
+    stop.evaluate("button => button.click()")  # which does nothing if the story has just ended
     assert lab.soon(lambda: answered(2)), log.inner_text()
 
     # killed: said plainly, and restarted by a button

@@ -185,7 +185,7 @@ def test_a_port_of_ones_own_choice():
 
 def test_missing_libraries_are_named(monkeypatch):
     monkeypatch.setattr(local, "find_spec", lambda name: None if name == "uvicorn" else object())
-    with pytest.raises(lab.ServerError, match=r"needs uvicorn; install with `pip install 'qwen35-lab\[serve\]'`"):
+    with pytest.raises(lab.ServerError, match="needs uvicorn; install with `pip install uvicorn`"):
         lab.serve(FOLDER)
 
 
