@@ -52,9 +52,7 @@ def serve(
         CheckpointError: no such checkpoint. InputError: no such port.
     """
     if missing := [each for each in NEEDS if find_spec(each) is None]:
-        raise ServerError(
-            f"A local server needs {', '.join(missing)}; install with `pip install {' '.join(missing)}`."
-        )
+        raise ServerError(f"A local server needs {', '.join(missing)}; install with `pip install {' '.join(missing)}`.")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
         raise InputError(f"port is {port!r}; pass a number below 65536, or 0 for a free one.")
     folder, _ = find_folder(name, revision)

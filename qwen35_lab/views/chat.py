@@ -159,10 +159,10 @@ def chat(
         InputError: nobody to talk to, or something else in their place.
     """
     dialogue = Dialogue(backends, max_new_tokens=max_new_tokens)
+    names = listed([f"“{name}”" for name in backends])
     caption = (
-        f"Talk to {listed(list(backends))}. Thoughts have a lane of their own, with a dashed edge; the first token's "
-        f"time and the tokens a second are measured here, where the pieces arrive. At most {max_new_tokens} tokens an "
-        "answer."
+        f"Talk to {names}. Thoughts have a lane of their own, with a dashed edge; the first token's time and the "
+        f"tokens a second are measured here, where the pieces arrive. At most {max_new_tokens} tokens an answer."
     )
     made = Chat(dialogue, caption, thinking=list(THINKING.values()).index(thinking))
     if first:

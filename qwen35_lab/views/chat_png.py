@@ -1,5 +1,7 @@
 """The chat's static twin: the same conversation as a PNG."""
 
+from itertools import pairwise
+
 from ..serving.dialogue import Turn
 from . import theme
 from .pen import FAINT, LINE, MARGIN, TEXT, WIDTH, Pen, blend, wrap
@@ -49,7 +51,10 @@ def _answer(pen: Pen, y: float, turn: Turn, told: str) -> float:
     y += 18
     if turn.reasoning:
         lines = _lines(turn.reasoning)
-        pen.box(MARGIN, y, WIDTH - 160, 15 * len(lines) + 26, outline=FAINT, radius=6)
+        left, right, low = MARGIN, WIDTH - 160, y + 15 * len(lines) + 26
+        corners = [(left, y), (right, y), (right, low), (left, low), (left, y)]
+        for edge in pairwise(corners):
+            pen.line(list(edge), FAINT, 1.2, dash=(5, 4))
         pen.text(MARGIN + 10, y + 12, "thinking", 10, FAINT, bold=True)
         for line in lines:
             pen.text(MARGIN + 10, y + 28, line, 11, FAINT)

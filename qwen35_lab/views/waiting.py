@@ -25,7 +25,7 @@ def arrival_chart(clocks: Mapping[str, Clock], *, provenance: object) -> Figure:
         raise InputError("Pass the clocks of answers of which something came.")
     figure, told = Figure(), []
     for n, (name, clock) in enumerate(clocks.items()):
-        colour = theme.TEMPLATE.layout.colorway[n % 4]
+        colour = theme.COLOURS[("deltanet", "attention", "ffn", "stream")[n % 4]]
         counts = list(range(1, len(clock.arrivals) + 1))
         line = {"shape": "hv", "color": colour, "dash": DASHES[n % 4], "width": 2}
         figure.add_scatter(x=clock.arrivals, y=counts, mode="lines", name=name, line=line)
