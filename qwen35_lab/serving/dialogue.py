@@ -103,6 +103,7 @@ class Dialogue:
             return False
         try:
             self._stopped.clear()
+            self.doing = ""
             self._ask(text, image)
         except LabError as error:
             self.error, self._last = str(error), (text, image)
@@ -132,9 +133,11 @@ class Dialogue:
                 self.error, self.doing = str(error), ""
                 self.changed()
                 return False
+        if last:
+            return self.say(*last)  # still doing something until it begins: nobody else may ask in between
         self.error, self.doing = "", ""
         self.changed()
-        return self.say(*last) if last else True
+        return True
 
     def clear(self) -> None:
         """Begin anew; while an answer is being written, nothing happens."""

@@ -104,7 +104,10 @@ def test_a_dead_local_server_is_named_and_restarted():
     server.fails = False
     with scripted(says(*ANSWER)) as url:
         server.client = lab.Client(url, "m")
+        idle = []
+        talk.changed = lambda: idle.append(not talk.busy and not talk.doing)
         assert talk.again() and not talk.error and not talk.dead
+        assert idle[-1] and not any(idle[:-1])  # from the restart to the answer nobody else is let in
     assert [turn.text for turn in talk.turns] == ["Well?", "Yes."]
     assert talk.provenance() == "TINY · nano · transformers serve · cpu" and not talk.sees()
 

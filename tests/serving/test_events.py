@@ -61,6 +61,7 @@ def test_a_stream_that_comes_byte_by_byte_holds_the_same_events(stream):
         ("data: a\n", []),
         ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
         ("data: a\r\rdata: b\n\n", ["a", "b"]),
+        ("data: a\r\ndata: b\r\n\r\n", ["a\nb"]),  # a line's end that is cut in two is no empty line
         ("data: a\u2028b\x0bc\x85d\n\n", ["a\u2028b\x0bc\x85d"]),  # where str.splitlines would cut
         ("\ufeffdata: a\n\n", ["a"]),
         ("data: \ufeffa\n\n", ["\ufeffa"]),  # elsewhere it is a letter
