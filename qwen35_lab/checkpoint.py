@@ -130,6 +130,7 @@ def write_model(
     *,
     overwrite: bool = False,
     max_shard_bytes: int = 5_000_000_000,
+    eyes: bool = True,
 ) -> None:
     """Write `config.json` and safetensors that transformers' Auto classes load, atomically: all or nothing.
 
@@ -137,11 +138,13 @@ def write_model(
         extra: files to copy along (tokenizer, chat template, …).
         overwrite: replace a folder that exists.
         max_shard_bytes: larger models are split into several files with an index.
+        eyes: False writes the language model alone, without its vision tower.
     """
-    seeing = isinstance(model, MultimodalModel)
+    seeing = eyes and isinstance(model, MultimodalModel)
     names = name_map(model.config) | vision_names(config.vision if seeing else None)
     prefix = PREFIXES[0 if seeing else 1]
-    tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in model.named_parameters()}
+    written = {n: p for n, p in model.named_parameters() if eyes or not n.startswith("vision.")}
+    tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in written.items()}
     shards = _shards(tensors, max_shard_bytes)
     with write_folder(folder, overwrite=overwrite) as beside:
         for file, part in shards.items():

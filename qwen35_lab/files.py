@@ -15,6 +15,8 @@ SIDE_FILES = (
     "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
     "video_preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
 )  # fmt: skip
+# those of them that belong to pictures, or describe the model with its vision tower
+EYES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json", "README.md")
 CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".jinja", ".txt", ".md"}
 
 

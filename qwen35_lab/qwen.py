@@ -19,7 +19,7 @@ from .checkpoint import LoadReport, cast, read_model, write_model
 from .config import ModelConfig
 from .errors import InputError
 from .family import load_config
-from .files import SIDE_FILES
+from .files import EYES, SIDE_FILES
 from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, build
 from .model.init import initialise
@@ -64,15 +64,20 @@ class Qwen(Talker, Watched):
             twin.tokenizer = self.tokenizer
         return twin
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write a checkpoint that transformers' Auto classes load, atomically."""
+    def save(self, folder: str | Path, *, overwrite: bool = False, eyes: bool = True) -> Path:
+        """Write a checkpoint that transformers' Auto classes load, atomically.
+
+        Args:
+            eyes: False writes the language model alone: what `AutoModelForCausalLM` loads, and what a server reads
+                that has no torchvision.
+        """
         folder = Path(folder)
         with tempfile.TemporaryDirectory() as temporary:
             if self.folder is None and "tokenizer" in self.__dict__:  # a model that was trained here
                 self.tokenizer.save_pretrained(temporary)
             source = self.folder or Path(temporary)
-            side = tuple(p for name in SIDE_FILES if (p := source / name).exists())
-            write_model(self.model, self.config, folder, side, overwrite=overwrite)
+            side = tuple(p for name in SIDE_FILES if (eyes or name not in EYES) and (p := source / name).exists())
+            write_model(self.model, self.config, folder, side, overwrite=overwrite, eyes=eyes)
         return folder
 
 

@@ -32,10 +32,10 @@ LAYERS = [
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
     {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
-    {"training", "muon", "nano", "recall", "examples"},
+    {"training", "muon", "nano", "recall", "examples", "serving"},
     {"analysis", "claims"},
     {"views"},
-    {"exercises", "jobs", "serve", "doctor", "cli", "__init__", "__main__"},
+    {"exercises", "jobs", "doctor", "cli", "__init__", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 

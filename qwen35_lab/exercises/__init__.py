@@ -25,14 +25,16 @@ from .record import note
 from .rope import CHECKS as ROPE
 from .serving import CHECKS as SERVING
 from .snapshots import CHECKS as SNAPSHOTS
+from .streams import CHECKS as STREAMS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
+from .waiting import CHECKS as WAITING
 from .words import CHECKS as WORDS
 from .wrong import WRONG
 
 CHECKS = {
     **FITTING, **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS,
-    **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **PATCHING, **LONG_DOCUMENTS,
+    **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **STREAMS, **WAITING, **PATCHING, **LONG_DOCUMENTS,
 }  # fmt: skip
 
 
