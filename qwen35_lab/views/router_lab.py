@@ -108,7 +108,8 @@ class Bench:
         """As many equal rows as there are layers, from the embedding on; row n cannot choose the expert in layer n."""
         listen(stack, self.twin.model.embed, partial(_repeat, len(self.layers)))
         for row, n in enumerate(self.layers):
-            listen(stack, self.twin.model.layers[n].ffn.router_logits, partial(_mask_row, row, expert))
+            tap = self.twin.model.get_submodule(f"layers.{n}.ffn.router_logits")
+            listen(stack, tap, partial(_mask_row, row, expert))
 
     def _seen(self, values: Mapping[str, Tensor]) -> Seen:
         """Of each layer its own row, where there are several."""
