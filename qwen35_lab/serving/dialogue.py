@@ -2,6 +2,7 @@
 survives the death of a server. The chat widget shows one; there is nothing in here about widgets."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from .local import LocalServer
 from .stream import Clock, Reply
 
 Backend = Qwen | Client | LocalServer
+DYING_SECONDS = 2.0
 
 
 @dataclass
@@ -182,7 +184,7 @@ class Dialogue:
         try:
             stream = speaker.chat_stream(messages, thinking=self.thinking, max_new_tokens=self.max_new_tokens)
         except ServerError:
-            if self.dead:
+            if self._died():
                 raise ServerError(f"The local server “{self.backend}” has ended; restart it to go on.") from None
             raise
         turn.prompt = stream.prompt
@@ -195,7 +197,7 @@ class Dialogue:
                 clock.note()
                 self._show(piece, turn, clock)
         except ServerError:
-            if self.dead:
+            if self._died():
                 raise ServerError(
                     f"The local server “{self.backend}” ended in the middle of the answer; restart it to ask again."
                 ) from None
@@ -205,6 +207,13 @@ class Dialogue:
                 stream.close()
         self._finish(speaker, stream, turn, clock)
         return stream.answer
+
+    def _died(self) -> bool:
+        """Whether the server is dead, or about to be: its connections go a moment before it does."""
+        deadline = time.monotonic() + DYING_SECONDS
+        while isinstance(self.backends[self.backend], LocalServer) and not self.dead and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return self.dead
 
     def _until_stopped(self, stream: Iterator[Piece]) -> Iterator[Piece]:
         for piece in stream:
