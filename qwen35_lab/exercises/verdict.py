@@ -159,7 +159,7 @@ def _try(
         return None, problem
     parts = _parts(result)
     if any_dtype:
-        parts = tuple(a.to(b.dtype) for a, b in zip(parts, expected, strict=True))
+        parts = tuple(a if a.is_complex() else a.to(b.dtype) for a, b in zip(parts, expected, strict=True))
     problem = _shape_problem(parts, expected, args[0], names)
     if not problem and not all(map(_same, args, copies)):
         return None, "The function changes its input; compute a new tensor instead of writing into the old one."
