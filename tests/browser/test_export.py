@@ -41,12 +41,16 @@ def own_widgets(notebook) -> int:
     return sum("_esm" in model.get("state", {}) for model in models)
 
 
+def is_drawn(page, notebook) -> bool:
+    """Whether all charts and widgets are there: they draw themselves after the page is loaded."""
+    charts, widgets = page.locator(".js-plotly-plot .main-svg:visible"), page.locator(".q35-widget > *:visible")
+    return charts.count() >= kinds(notebook).count(CHART) and widgets.count() >= own_widgets(notebook)
+
+
 def test_the_exported_page_shows_every_picture_and_its_sliders_work(notebook, open_page):
     executed = nbformat.read(notebook.saved, as_version=4)
     tab = open_page(executed)
-    charts, widgets = tab.page.locator(".js-plotly-plot .main-svg:visible"), tab.page.locator(".q35-widget > *:visible")
-    assert tab.soon(lambda: widgets.count() >= own_widgets(executed))
-    assert charts.count() >= kinds(executed).count(CHART)
+    assert tab.soon(lambda: is_drawn(tab.page, executed))
     ranges = ".jp-OutputArea-output input[type=range]"  # those that need a kernel are there, too, but disabled
     assert tab.page.locator(ranges).count() == notebook.page.locator(ranges).count()
     assert [fault for slider in tab.sliders() for fault in slider_faults(tab, slider)] == []
@@ -66,12 +70,15 @@ def test_the_exported_page_keeps_nobody_out(notebook, browser, tmp_path, theme):
     gallery.assets(tmp_path)
     (tmp_path / "search.js").write_text("window.SEARCH = []", encoding="utf-8")
     top = gallery.header(notebook.name, {"index"})
-    target = gallery.export(nbformat.read(notebook.saved, as_version=4), tmp_path, "page", top=top)
-    page = browser.new_page(viewport={"width": 1024, "height": 900}, color_scheme=theme, offline=True)
-    page.goto(target.as_uri())
-    page.wait_for_timeout(1000)  # charts and widgets draw themselves
-    assert barriers(page) == []
-    page.close()
+    executed = nbformat.read(notebook.saved, as_version=4)
+    target = gallery.export(executed, tmp_path, "page", top=top)
+    tab = Tab(browser, tmp_path.as_uri())
+    tab.page.emulate_media(color_scheme=theme)
+    tab.resize(1024, 900)
+    tab.page.goto(target.as_uri())
+    assert tab.soon(lambda: is_drawn(tab.page, executed))
+    assert barriers(tab.page) == []
+    tab.close()
 
 
 def test_what_an_exported_page_asks_other_machines_for_is_seen(open_page):
