@@ -32,7 +32,7 @@ LAYERS = [
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
     {"generate", "speculative", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
-    {"training", "muon", "nano", "recall", "examples"},
+    {"training", "recipe", "muon", "nano", "recall", "examples"},
     {"analysis", "claims"},
     {"views"},
     {"exercises", "jobs", "serve", "doctor", "cli", "__init__", "__main__"},
