@@ -80,6 +80,7 @@ from qwen35_lab import training
 from qwen35_lab.cli import main
 write = training._write_state
 def and_press(*args):
+    training._write_state = write  # once
     write(*args)
     os.kill(os.getpid(), signal.SIGINT)
 training._write_state = and_press
