@@ -32,7 +32,7 @@ LAYERS = [
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
     {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
-    {"training", "muon", "nano", "recall", "examples", "serving"},
+    {"training", "recipe", "muon", "nano", "recall", "examples", "serving"},
     {"analysis", "claims"},
     {"views"},
     {"exercises", "jobs", "doctor", "cli", "__init__", "__main__"},

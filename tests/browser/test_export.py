@@ -65,11 +65,15 @@ def own_widgets(notebook) -> int:
     return sum("_esm" in model.get("state", {}) for model in models)
 
 
+def is_drawn(page, notebook) -> bool:
+    """Whether all charts and widgets are there: they draw themselves after the page is loaded."""
+    charts, widgets = page.locator(".js-plotly-plot .main-svg:visible"), page.locator(".q35-widget > *:visible")
+    return charts.count() >= kinds(notebook).count(CHART) and widgets.count() >= own_widgets(notebook)
+
+
 def test_the_exported_page_shows_every_picture_and_its_sliders_work(notebook, exported, open_exported):
     executed, tab = exported[0], open_exported()
-    charts, widgets = tab.page.locator(".js-plotly-plot .main-svg:visible"), tab.page.locator(".q35-widget > *:visible")
-    assert tab.soon(lambda: widgets.count() >= own_widgets(executed))
-    assert charts.count() >= kinds(executed).count(CHART)
+    assert tab.soon(lambda: is_drawn(tab.page, executed))
     ranges = ".jp-OutputArea-output input[type=range]"  # those that need a kernel are there, too, but disabled
     assert tab.page.locator(ranges).count() == notebook.page.locator(ranges).count()
     assert [fault for slider in tab.sliders() for fault in slider_faults(tab, slider)] == []
@@ -84,12 +88,12 @@ def test_the_exported_page_has_no_raw_formula(exported, open_exported):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_exported_page_keeps_nobody_out(browser, exported, theme):
-    page = browser.new_page(viewport={"width": 1024, "height": 900}, color_scheme=theme, offline=True)
-    page.goto(exported[1].as_uri())
-    page.wait_for_timeout(1000)  # charts and widgets draw themselves
-    assert barriers(page) == []
-    page.close()
+def test_the_exported_page_keeps_nobody_out(exported, open_exported, theme):
+    tab = open_exported()
+    tab.page.emulate_media(color_scheme=theme)
+    tab.resize(1024, 900)
+    assert tab.soon(lambda: is_drawn(tab.page, exported[0]))
+    assert barriers(tab.page) == []
 
 
 def test_what_an_exported_page_asks_other_machines_for_is_seen(open_page):

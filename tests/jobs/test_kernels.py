@@ -129,11 +129,11 @@ def test_a_sweep_stopped_half_way_resumes_to_the_same_table(how, here, uninterru
         os.killpg(sweep.pid, how)
     else:
         sweep.send_signal(how)
-    _, errors = sweep.communicate(timeout=60)
+    _, errors = sweep.communicate(timeout=150)
     assert "Traceback" not in errors, errors
     if how == signal.SIGINT:
         assert sweep.returncode == 130 and "goes on from what was kept" in errors
-    assert wait_for(lambda: not any(map(alive, kernels)), 30), "kernels live on"
+    assert wait_for(lambda: not any(map(alive, kernels))), "kernels live on"
     (finished,) = Path("out").glob("*.ipynb")
     when = finished.stat().st_mtime_ns
 
@@ -216,8 +216,8 @@ def test_a_cluster_stops_what_nobody_waits_for(how, here, cluster):
     assert wait_for(lambda: Path("pid-2").exists() and Path("pid-2").read_text()), sweep.communicate()
     kernel = int(Path("pid-2").read_text())
     sweep.send_signal(how)
-    sweep.communicate(timeout=60)
-    assert wait_for(lambda: not alive(kernel), 60), "its kernel lives on"
+    sweep.communicate(timeout=150)
+    assert wait_for(lambda: not alive(kernel)), "its kernel lives on"
     time.sleep(0.1)
     assert not list(Path("out").glob("*.ipynb"))
 
