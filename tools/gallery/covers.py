@@ -42,6 +42,7 @@ COVERS = {
     "08": Cover("gaze", (0, 325, 1520, 970), "A picture with the cells that the model reads, and how much, by head"),
     "09": Cover("tape", (0, 185, 1520, 1200), "Drafts that were accepted, and those that were refused, pass by pass"),
     "11": Cover("explorer-prices", (0, 130, 1520, 836), "What a workload costs, by model, at the prices of one day"),
+    "12": Cover("chat", (0, 70, 1520, 640), "A chat with a server: a thought, an answer, its times, the exact prompt"),
     "14": Cover("map", (0, 185, 1520, 1165), "Where in a long text a fact is still known, and by which layer"),
 }
 
