@@ -132,6 +132,7 @@ def test_a_live_server_answers_is_stopped_dies_and_comes_back(sample):
     assert page.locator(".q35-by").last.inner_text() == "this process"
     lab.theme("Dark")
     page.locator(".q35-chat").screenshot(path=SEEN / "dark.png")
+    lab.theme("Light")
     page.get_by_role("button", name="Start over").click()
     assert lab.soon(lambda: page.locator(".q35-turn").count() == 0)
     assert lab.errors() == []

@@ -33,6 +33,7 @@ def test_pictures_are_there_in_light_and_dark_and_on_a_narrow_screen(notebook):
     """And are kept, to be looked at: artefacts/browser/NOTEBOOK/{light,dark,480}/NN-CELL.png."""
     folder = PICTURES / notebook.name
     shutil.rmtree(folder, ignore_errors=True)
+    notebook.theme("Light")  # whatever another test has left
     light = photograph(notebook, folder / "light")
     notebook.theme("Dark")
     dark = photograph(notebook, folder / "dark")
