@@ -15,6 +15,7 @@ from ..doctor.report import STATES
 from ..errors import InputError
 from ..family import Parameters, conv_state_bytes, kv_bytes_per_token, load_config, parameters, state_bytes
 from ..family.stored import stored_bytes
+from .numbers import numbers_of
 from .verdict import attempt
 
 # ------------------------------------------------------------- 00.1  bytes_needed(counts, text, bits, context) -> bytes
@@ -69,17 +70,10 @@ MISTAKES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 def check_bytes(answer: Any, given: Any) -> tuple[bool, str]:
     """Judge the sum on five models and lengths, against `analysis.bytes_held`."""
-    if not callable(answer):
-        return False, f"Pass the function itself, without calling it; this is a {type(answer).__name__}."
     cases = [(counts_of(name), load_config(name).text, bits, context) for name, bits, context in ASKED]
-    found: list[float] = []
-    for case in cases:
-        result, problem = attempt(answer, case, ARGUMENTS)
-        if problem:
-            return False, problem
-        if isinstance(result, bool) or not isinstance(result, int | float) or not math.isfinite(result):
-            return False, f"It returns {result!r}; return a number of bytes."
-        found.append(float(result))
+    found, problem = numbers_of(answer, cases, ARGUMENTS, "a number of bytes")
+    if problem:
+        return False, problem
     right = [bytes_held(name, context, dtype=DTYPES[bits]).total for name, bits, context in ASKED]
     if _all_near(found, right, TOLERANCE):
         return True, f"`{getattr(answer, '__name__', 'it')}` is right for {len(ASKED)} models, precisions and lengths."

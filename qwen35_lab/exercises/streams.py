@@ -5,7 +5,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from ..inputs.answer import THOUGHT
+from .numbers import shown
 from .verdict import attempt
 
 # ------------------------------------------------------------------------------------ 12.1  events(pieces) -> texts
@@ -96,9 +99,10 @@ def check_events(answer: Any, given: Any) -> tuple[bool, str]:
         result, problem = attempt(answer, (list(pieces),), "(pieces)")
         if problem:
             return False, problem + (f" The pieces were {pieces}." if "It raises" in problem else "")
-        if isinstance(result, str | bytes) or not isinstance(result, Iterable):
-            return False, f"It returns {result!r}; return a list of texts."
-        said.append(list(result))
+        texts = _texts(result)
+        if texts is None:
+            return False, f"It returns {shown(result)}; return a list of texts."
+        said.append(texts)
     right = [events(pieces) for pieces in asked]
     if said == right:
         return True, f"`{answer.__name__}` finds the same events as the package in {len(asked)} streams, cut anywhere."
@@ -107,7 +111,16 @@ def check_events(answer: Any, given: Any) -> tuple[bool, str]:
             return False, diagnosis
     wrong = [n for n in range(len(asked)) if said[n] != right[n]]
     n = min(wrong, key=lambda n: sum(map(len, asked[n])))
-    return False, f"Not yet: {asked[n]} holds {right[n]}, and you find {said[n]}; so in {len(wrong)} of {len(asked)}."
+    found = f"holds {right[n]}, and you find {shown(said[n])}"
+    return False, f"Not yet: {asked[n]} {found}; so in {len(wrong)} of {len(asked)}."
+
+
+def _texts(value: Any) -> list[str] | None:
+    """What was returned, as a list, if it is one of texts."""
+    if isinstance(value, str | bytes | Tensor) or not isinstance(value, Iterable):
+        return None
+    found = list(value)
+    return found if all(isinstance(text, str) for text in found) else None
 
 
 # -------------------------------------------------------------------------- 12.2  think(model, prompt, budget) -> pair
@@ -206,7 +219,7 @@ def check_think(answer: Any, given: Any) -> tuple[bool, str]:
         if problem:
             return False, problem
         if not isinstance(result, tuple | list) or len(result) != 2 or not all(isinstance(t, str) for t in result):
-            return False, f"It returns {result!r}; return two texts, (thought, answer)."
+            return False, f"It returns {shown(result)}; return two texts, (thought, answer)."
         said.append(_bare(result))
     right = [_tried(length, budget) for length, budget in BUDGET_CASES]
     if said == right:
@@ -219,7 +232,7 @@ def check_think(answer: Any, given: Any) -> tuple[bool, str]:
     n = next(n for n in range(len(right)) if said[n] != right[n])
     length, budget = BUDGET_CASES[n]
     kind = "that never ends its thought" if length is None else f"that thinks for {length} pieces"
-    return False, f"Not yet: a model {kind}, with a budget of {budget}, gives {right[n]}; you return {said[n]}."
+    return False, f"Not yet: a model {kind}, with a budget of {budget}, gives {right[n]}; you return {shown(said[n])}."
 
 
 def _bare(pair: Sequence[str]) -> tuple[str, str]:

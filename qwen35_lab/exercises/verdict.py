@@ -47,7 +47,7 @@ class Verdict:
 def run_check(checks: Mapping[str, Check], exercise: str, answer: Any, given: Any) -> Verdict:
     """Look an exercise up and judge; an error inside the answer becomes part of the message."""
     if exercise not in checks:
-        near = difflib.get_close_matches(str(exercise), checks, n=1)
+        near = difflib.get_close_matches(f"{exercise!s:0>4}", checks, n=1)  # 2.1 is 02.1
         hint = f"did you mean {near[0]!r}?" if near else f"the exercises are {', '.join(checks)}."
         raise InputError(f"There is no exercise {exercise!r}; {hint}")
     return Verdict(exercise, *checks[exercise](answer, given))

@@ -5,6 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from .numbers import as_number, shown
 from .verdict import attempt
 
 # ----------------------------------------------------------------------------------- 12.3  latency(log) -> (ttft, itl)
@@ -71,9 +72,11 @@ def check_latency(answer: Any, given: Any) -> tuple[bool, str]:
         result, problem = attempt(answer, (list(log),), "(log)")
         if problem:
             return False, problem
-        if not isinstance(result, tuple | list) or len(result) != 2 or not all(_is_number(x) for x in result):
-            return False, f"It returns {result!r}; return two numbers, (time to first token, gap between tokens)."
-        said.append((float(result[0]), float(result[1])))
+        pair = [as_number(each) for each in result] if isinstance(result, tuple | list) else []
+        pair = [each for each in pair if each is not None and math.isfinite(each)]
+        if len(pair) != 2 or len(result) != 2:
+            return False, f"It returns {shown(result)}; return two numbers, (time to first token, gap between tokens)."
+        said.append((pair[0], pair[1]))
     if _same(said, [latency(log) for log in asked]):
         return True, f"`{answer.__name__}` is right about {len(asked)} logs."
     if _same([(b, a) for a, b in said], [latency(log) for log in asked]):
@@ -85,10 +88,6 @@ def check_latency(answer: Any, given: Any) -> tuple[bool, str]:
     halves = [_same([(mine[n], 0) for mine in said], [(latency(log)[n], 0) for log in asked]) for n in (0, 1)]
     clue = " The first is right." if halves[0] else " The second is right." if halves[1] else ""
     return False, f"Not yet: a log gives ({right[0]:.4f}, {right[1]:.4f}), you say {said[0]}.{clue}"
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
 
 
 def _same(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]) -> bool:
