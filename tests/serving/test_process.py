@@ -67,6 +67,14 @@ def gone(pid: int, seconds: float = 20) -> bool:
     return not lives(pid)
 
 
+def ended(server, seconds: float = 20) -> bool:
+    """Whether its end is noticed: a process of several threads may be gone a moment before it can be waited for."""
+    deadline = time.monotonic() + seconds
+    while server.alive and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not server.alive
+
+
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
 
 
@@ -166,7 +174,7 @@ def test_a_killed_server_is_seen_and_restarted_at_its_address():
     with lab.serve(FOLDER) as server:
         pid, port = server.pid, server.port
         os.kill(pid, signal.SIGKILL)
-        assert gone(pid) and not server.alive
+        assert gone(pid) and ended(server)
         server.restart()
         assert server.alive and server.pid != pid and server.port == port
         assert server.client.url.endswith(f":{port}/v1")
