@@ -105,10 +105,12 @@ def will_it_fit(
             too, or bfloat16 where it has fewer than 16 bits.
         context: tokens of each text, read in pieces as `generate` does, all of them in the cache.
         device: a name of `analysis.DEVICES`, a `Device`, or "cpu", "cuda", "auto" of this machine, with what is free
-            there now; the CPU if not given. bytes: the size of a GPU in its place.
+            there now; the CPU if not given.
+        bytes: the size of a GPU in its place.
         patches: of the pictures that are read at once (see `analysis.pictures`).
     Raises:
-        InputError: a count, a dtype, a device or a size that is none. ConfigError: no such model, or another family.
+        InputError: a count, a dtype, a device or a size that is none.
+        ConfigError: no such model, or another family.
     """
     config, name = _config(model)
     if dtype not in BITS:

@@ -112,7 +112,8 @@ def serve_command(
         eyes: False leaves the vision tower out, where the engine can.
         port: by default the engine's usual one.
     Raises:
-        InputError: an engine, a length or a machine that is none. ConfigError: no such model.
+        InputError: an engine, a length or a machine that is none.
+        ConfigError: no such model.
     """
     if engine not in ENGINES:
         raise InputError(f"There is no engine {engine!r}; choose from {', '.join(ENGINES)}.")

@@ -49,7 +49,8 @@ def serve(
         seconds: to wait. The libraries alone take ten or more to be imported.
     Raises:
         ServerError: a library is missing, or the server ends or is not ready in time; with the end of its log.
-        CheckpointError: no such checkpoint. InputError: no such port.
+        CheckpointError: no such checkpoint.
+        InputError: no such port.
     """
     if missing := [each for each in NEEDS if find_spec(each) is None]:
         raise ServerError(f"A local server needs {', '.join(missing)}; install with `pip install {' '.join(missing)}`.")
