@@ -43,13 +43,16 @@ function render({ model, el }) {
     if (!asked || view.busy || view.doing) return;
     tell("say", { text: asked, image });
     [area.value, image] = ["", ""];
-    view.busy = true;
-    show(); // until the kernel says so itself
+    wait();
+  }
+  function wait() { // until the kernel says so itself
+    view = { ...view, busy: true, error: "" };
+    show();
   }
   send.addEventListener("click", ask);
   stop.addEventListener("click", () => tell("stop"));
   fresh.addEventListener("click", () => { if (!view.busy) tell("clear"); });
-  again.addEventListener("click", () => tell("again"));
+  again.addEventListener("click", () => { tell("again"); wait(); });
   area.addEventListener("input", show);
   area.addEventListener("keydown", e => {
     if (e.key === "Enter" && e.shiftKey) e.stopPropagation(); // a new line, and not JupyterLab's "run this cell"

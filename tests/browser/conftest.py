@@ -97,6 +97,17 @@ def open_widget(browser):
 
 
 @pytest.fixture
+def open_page(open_widget, tmp_path):
+    """A widget, or HTML, as a page of its own; a file of tests that makes its pages once has an `open_page` itself."""
+
+    def open_page(widget, width: int = 960, **options) -> Page:
+        (tmp_path / "page.html").write_text(widget if isinstance(widget, str) else widget.html(), encoding="utf-8")
+        return open_widget(tmp_path / "page.html", width, **options)
+
+    return open_page
+
+
+@pytest.fixture
 def stopped_clock() -> Callable[[Page], Callable[[float], None]]:
     """Time in a page that passes only when it is told to, in seconds: what plays does so the same on any machine."""
 

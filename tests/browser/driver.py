@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,3 +244,13 @@ class Lab(Tab):
     def close(self) -> None:
         self.page.evaluate("window.jupyterapp?.serviceManager?.sessions?.shutdownAll()")
         super().close()
+
+
+def heard_outside(page: Page, places: Sequence[str]) -> list[str]:
+    """Which keys JupyterLab would hear, too, that are pressed on these parts of a widget: "d" deletes a cell."""
+    page.evaluate("window.heard = []; document.addEventListener('keydown', event => window.heard.push(event.key))")
+    for place in places:
+        page.locator(place).first.focus()
+        for key in ("d", "ArrowUp", "x"):
+            page.keyboard.press(key)
+    return page.evaluate("window.heard")

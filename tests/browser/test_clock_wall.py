@@ -19,15 +19,6 @@ def wall(**at):
     return clock_wall(kinds, native={"tiny": 512}, provenance="PUBLISHED · configs", **at)
 
 
-@pytest.fixture
-def open_page(open_widget, tmp_path):
-    def open_page(widget, width=1000, **options):
-        (tmp_path / "page.html").write_text(widget.html(), encoding="utf-8")
-        return open_widget(tmp_path / "page.html", width, **options)
-
-    return open_page
-
-
 def facts(page) -> dict[str, str]:
     rows = page.locator(".q35-facts tr").all()
     return {row.locator("th").inner_text(): row.locator("td").inner_text() for row in rows}

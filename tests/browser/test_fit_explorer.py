@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from browser.driver import heard_outside
 
 from qwen35_lab.analysis import Device
 from qwen35_lab.memory import in_words
@@ -13,15 +14,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 def explorer(**at):
     return fit_explorer(["0.8B", "9B", "27B"], here=Device("a laptop", 12e9, "cpu"), **at)
-
-
-@pytest.fixture
-def open_page(open_widget, tmp_path):
-    def open_page(widget, width=960, **options):
-        (tmp_path / "page.html").write_text(widget.html(), encoding="utf-8")
-        return open_widget(tmp_path / "page.html", width, **options)
-
-    return open_page
 
 
 def said(page) -> tuple[str, str, list[str]]:
@@ -67,12 +59,7 @@ def test_a_cell_of_the_article_can_be_gone_to_and_is_marked(open_page):
 
 def test_keys_stay_inside(open_page):
     page = open_page(explorer())
-    page.evaluate("window.heard = []; document.addEventListener('keydown', event => window.heard.push(event.key))")
-    for place in ("input[type=range]", "select", ".q35-cell"):
-        page.locator(place).first.focus()
-        for key in ("d", "ArrowUp", "x"):
-            page.keyboard.press(key)
-    assert page.evaluate("window.heard") == []
+    assert heard_outside(page, ("input[type=range]", "select", ".q35-cell")) == []
 
 
 @pytest.mark.parametrize("width", [360, 480, 960])
