@@ -170,6 +170,8 @@ def _add_nano(models: argparse._SubParsersAction) -> None:
     add("--minutes", type=float, metavar="M", help="of training in all; the rates fall in the last part of it")
     add("--steps", type=int, metavar="N", help="in place of --minutes: the same for every machine's speed")
     add("--longer", action="store_true", help="go back to before the rates fell, and train on")
+    add("--wide-from", type=int, metavar="STEP", help="the step from which on batches are large, for a GPU")
+    add("--workers", type=int, default=0, metavar="N", help="processes that prepare batches; a GPU would wait for one")
     add("--preset", choices=("small", "full"), default="full", help="about 2 or 6 million parameters")
     add("--seed", type=int, default=0, metavar="N", help="of first weights and batches")
     add("--save-minutes", type=float, default=5, metavar="M", help="between savings")
@@ -181,7 +183,7 @@ def _add_nano(models: argparse._SubParsersAction) -> None:
 def _train_nano(options: argparse.Namespace) -> int:
     from .locate import find_device
     from .nano.publish import publish
-    from .nano.train import MOST_STEPS, RECIPE, Run
+    from .nano.train import MOST_STEPS, RECIPE, Diet, Run
 
     if (options.minutes is None) == (options.steps is None):
         raise InputError("Pass --minutes or --steps, one of the two.")
@@ -189,10 +191,15 @@ def _train_nano(options: argparse.Namespace) -> int:
         if (value := getattr(options, name)) is not None and not 0 < value < math.inf:
             raise InputError(f"--{name.replace('_', '-')} is {value:g}; pass a number above 0.")
     _use_threads(options.threads)
-    recipe = replace(RECIPE, steps=options.steps or MOST_STEPS)
-    run = Run(options.to, options.preset, options.seed, recipe=recipe, device=find_device(options.device))
+    if options.workers < 0 or (options.wide_from or 0) < 0:
+        raise InputError("--workers and --wide-from are numbers from 0 on.")
+    open_end = options.longer or options.steps is None
+    run = Run(
+        options.to, options.preset, options.seed, diet=Diet(wide=options.wide_from), device=find_device(options.device),
+        recipe=replace(RECIPE, steps=MOST_STEPS if open_end else options.steps), workers=options.workers,
+    )  # fmt: skip
     if options.longer:
-        run.longer()
+        run.longer(options.steps or 0)
     history = run.train(options.minutes, save_minutes=options.save_minutes, saved=publish)
     print(repr(history))
     print(f'What it has learnt is in {run.folder / "model"}; qwen35-lab score nano "{run.folder}" asks it.')

@@ -66,6 +66,7 @@ class History:
     splits: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # accuracies by kinds, if there are any
     tokens: int = 0  # seen
     planned: int = 0  # steps in all, once a run that was given an amount of time knows
+    machines: list[tuple[int, str]] = field(default_factory=list)  # (steps done, what it went on with: "cpu", a GPU)
 
     @property
     def steps(self) -> int:

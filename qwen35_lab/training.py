@@ -72,6 +72,8 @@ def train(
     history = History()
     if state is not None and Path(state).exists():
         history = _read_state(Path(state), model, optimisers, recipe)
+    if not history.ended:
+        _note_machine(history, next(model.parameters()).device)
     model.train()
     bar = tqdm(total=history.planned or recipe.steps, initial=history.steps, unit="step", disable=not progress)
     written = time.perf_counter()
@@ -93,6 +95,12 @@ def train(
                     saved(history)
     model.eval()
     return history
+
+
+def _note_machine(history: History, device: torch.device) -> None:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    if not history.machines or history.machines[-1][1] != name:
+        history.machines.append((history.steps, name))
 
 
 def _advance(
@@ -236,9 +244,8 @@ def _write_state(path: Path, model: nn.Module, optimisers: list[Optimizer], reci
 def _read_state(path: Path, model: nn.Module, optimisers: list[Optimizer], recipe: Recipe) -> History:
     """Bring model and optimisers to where a run was left; returns its history."""
     other = f"choose another file, or delete {path} to start over."
-    device = next(model.parameters()).device
     try:
-        kept: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        kept: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         differing = [name for name, value in asdict(recipe).items() if kept["recipe"].get(name) != value]
         if differing:
             raise CheckpointError(f"{path} was trained with other settings ({', '.join(differing)}); {other}")
@@ -250,6 +257,7 @@ def _read_state(path: Path, model: nn.Module, optimisers: list[Optimizer], recip
     except Exception as error:  # a damaged file shows itself in many ways
         raise CheckpointError(f"{path} is damaged or belongs to another model ({error}); {other}") from error
     pairs = {name: [(s, a) for s, a in kept["history"][name]] for name in ("accuracies", "splits")}
+    pairs["machines"] = [(steps, name) for steps, name in kept["history"].get("machines", [])]
     history = History(**{**kept["history"], **pairs})
     history.ended = "" if history.ended == "interrupted" else history.ended
     return history

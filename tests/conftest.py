@@ -21,10 +21,13 @@ settings.load_profile("lab")
 
 TIMINGS = Path(__file__).resolve().parents[1] / "artefacts" / "browser" / "timings.json"  # see browser/test_speed.py
 BEGAN = time.time()
+collect_ignore = [] if torch.cuda.is_available() else ["cuda"]
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What this run has measured, and judged nothing by: seconds of the notebooks, and times in the browser."""
+    """What was left out, and what was measured and judged nothing by: seconds of notebooks, times in the browser."""
+    if collect_ignore:
+        terminalreporter.line("left out: tests/cuda, which want an NVIDIA GPU")
     passed = terminalreporter.stats.get("passed", [])
     took = {report.nodeid: dict(report.user_properties).get("seconds") for report in passed if report.when == "call"}
     if took := {name.split("[")[-1].strip("]"): seconds for name, seconds in took.items() if seconds is not None}:

@@ -61,15 +61,19 @@ def attention_kernel() -> Finding:
 
 def _optional(module: str, name: str, what: str) -> Finding:
     there, cuda = find_spec(module) is not None, torch.cuda.is_available()
-    value = {"installed": there, "used": False}
+    ours = module == "fla" and there and cuda
+    value = {"installed": there, "used": ours}
     if not cuda:
         state = "installed, and without use here" if there else "not installed, and not needed"
         return Finding(TOPIC, name, "fine", f"{state.capitalize()}: {what} runs on NVIDIA GPUs only.", value=value)
+    if ours:
+        says = f"Installed: 16-bit models take {what}, transformers' and this package's (QWEN35_LAB_FLA=off: not ours)."
+        return Finding(TOPIC, name, "fine", says, value=value)
     if there:
         says = f"Installed: transformers can use {what}; this package's own code does not."
         return Finding(TOPIC, name, "fine", says, value=value)
-    says = f"Not installed: transformers computes {what.split(' as ')[0]} in plain PyTorch."
-    return Finding(TOPIC, name, "note", says, f"For speed with transformers: pip install {name}", value)
+    says = f"Not installed: {what.split(' as ')[0]} is computed in plain PyTorch."
+    return Finding(TOPIC, name, "note", says, f"For speed: pip install {name}", value)
 
 
 def _compiler() -> Finding:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import TextConfig
-from . import delta_rule
+from . import delta_rule, kernels
 from .cache import DeltaNetMemory
 from .norm import GatedRMSNorm, l2_norm, wide
 from .taps import Tap
@@ -95,6 +95,8 @@ class GatedDeltaNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         if self.erase.wanted or self.write.wanted or self.state.wanted:
             return delta_rule.recurrent(q, k, v, g, beta, state, watch=self._watch)
+        if kernels.fits(k, v):
+            return kernels.delta_rule(q, k, v, g, beta, state)
         form = delta_rule.recurrent if v.shape[1] == 1 else delta_rule.chunked
         return form(q, k, v, g, beta, state)
 

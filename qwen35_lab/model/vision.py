@@ -80,24 +80,23 @@ class VisionTower(nn.Module):
         """The square position table, interpolated to every picture's grid, its corners kept: [patch, feature]"""
         side = int(self.config.num_position_embeddings**0.5)
         table = rearrange(wide(self.pos_embed.weight)[: side * side], "(h w) d -> 1 d h w", h=side)
-        parts = []
-        for frames, rows, columns in grids:
-            grown = F.interpolate(table, (rows, columns), mode="bilinear", align_corners=True)[0]
-            parts.append(self._in_order(rearrange(grown, "d h w -> h w d"), frames))
-        return torch.cat(parts)
+        parts: dict[Grid, Tensor] = {}  # many pictures share a grid
+        for grid in dict.fromkeys(grids):
+            grown = F.interpolate(table, grid[1:], mode="bilinear", align_corners=True)[0]
+            parts[grid] = self._in_order(rearrange(grown, "d h w -> h w d"), grid[0])
+        return torch.cat([parts[grid] for grid in grids])
 
     def rotary(self, grids: Sequence[Grid], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """cos and sin of every patch, [1, patch, head feature]: half of the pairs turn by row, half by column."""
         device, wide_dtype = self.pos_embed.weight.device, torch.promote_types(dtype, torch.float32)
         half = self.config.hidden_size // self.config.num_heads // 2
         frequencies = THETA ** -(torch.arange(0, half, 2, device=device, dtype=wide_dtype) / half)
-        parts = []
-        for frames, rows, columns in grids:
-            where = torch.stack(
-                torch.meshgrid(*(torch.arange(n, device=device) for n in (rows, columns)), indexing="ij"), dim=-1
-            )
-            parts.append(self._in_order(where, frames))
-        angles = (torch.cat(parts)[..., None] * frequencies).flatten(1)  # by row, then by column
+        parts: dict[Grid, Tensor] = {}
+        for grid in dict.fromkeys(grids):
+            lines = (torch.arange(n, device=device) for n in grid[1:])
+            parts[grid] = self._in_order(torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1), grid[0])
+        where = torch.cat([parts[grid] for grid in grids])
+        angles = (where[..., None] * frequencies).flatten(1)  # by row, then by column
         both = torch.cat((angles, angles), dim=-1)[None]
         return both.cos(), both.sin()
 
@@ -175,13 +174,16 @@ class VisionAttention(nn.Module):
         return self.out(self.proj(attend(q, k, v, grids).flatten(2)))
 
     def _attend_fused(self, q: Tensor, k: Tensor, v: Tensor, grids: Sequence[Grid]) -> Tensor:
-        """By PyTorch's kernel, the frames of a picture as a batch: q, k, v, and the result [1, patch, head, feature]"""
-        sizes = [t * h * w for t, h, w in grids]
-        done = []
-        for (frames, _, _), *qkv in zip(grids, *(z[0].split(sizes) for z in (q, k, v)), strict=True):
-            y = F.scaled_dot_product_attention(*(rearrange(z, "(t p) h d -> t h p d", t=frames) for z in qkv))
-            done.append(rearrange(y, "t h p d -> (t p) h d"))
-        return torch.cat(done)[None]
+        """By PyTorch's kernel, all frames of one size as a batch: q, k, v, and the result [1, patch, head, feature]"""
+        frames = [h * w for t, h, w in grids for _ in range(t)]
+        sizes = sorted(set(frames))
+        if len(sizes) == 1:
+            return _frame_by_frame(q[0], k[0], v[0], sizes[0])[None]
+        patches = torch.tensor(frames)
+        order = patches.repeat_interleave(patches).argsort(stable=True).to(q.device)
+        parts = (z[0, order].split([size * frames.count(size) for size in sizes]) for z in (q, k, v))
+        done = [_frame_by_frame(*qkv, size) for *qkv, size in zip(*parts, sizes, strict=True)]
+        return torch.cat(done)[order.argsort()][None]
 
     def _attend_readably(self, q: Tensor, k: Tensor, v: Tensor, grids: Sequence[Grid]) -> Tensor:
         """The same, written out over all patches of the call, so that scores and weights can be seen and changed."""
@@ -193,6 +195,12 @@ class VisionAttention(nn.Module):
         scores = scores.masked_fill(apart, -torch.inf)  # once more: an edit does not open other frames
         weights = self.weights(wide(scores).softmax(-1).to(q.dtype)).masked_fill(apart, 0)  # nor one of the weights
         return rearrange(weights @ v, "b h p d -> b p h d")
+
+
+def _frame_by_frame(q: Tensor, k: Tensor, v: Tensor, size: int) -> Tensor:
+    """Attention within each frame of so many patches: q, k, v, and the result [patch, head, feature]"""
+    y = F.scaled_dot_product_attention(*(rearrange(z, "(t p) h d -> t h p d", p=size) for z in (q, k, v)))
+    return rearrange(y, "t h p d -> (t p) h d")
 
 
 class VisionMLP(nn.Module):

@@ -74,7 +74,7 @@ def card(run: Mapping[str, Any], history: History, parameters: int, scores: Scor
     """
     diet, recipe = run["diet"], run["recipe"]
     minutes, hours = history.seconds / 60, history.cpu_seconds / 3600
-    length = f"--steps {history.steps}"
+    length = f"--steps {history.steps}" + (f" --wide-from {diet['wide']}" if diet.get("wide") is not None else "")
     return f"""---
 license: apache-2.0
 library_name: transformers
@@ -91,15 +91,15 @@ official Qwen model**, and nothing in it comes from one. This folder holds seed 
 
 Conversations, pictures and clips made by rules (`qwen35_lab.nano.world`): short stories, sentences in several scripts,
 facts with overwrites, arithmetic, small programs, JSON, tool calls, shapes, digits, charts, clips. Text and pictures
-are mixed from the first step. What is scored below was held out, constructions included.
+are mixed from the first step. What is scored below was held out.
 
 ## Training
 
     qwen35-lab train nano --preset {run["preset"]} --seed {run["seed"]} {length} --to FOLDER
 
 {_seen(run["tower"])}{history.steps:,} steps, {history.tokens:,} tokens in float32:
-{diet["rows"]} rows of {diet["length"]} tokens, from step {diet["later"]:,} on {diet["later_rows"]}. Of a hundred
-conversations so many are of each kind:
+{diet["rows"]} rows of {diet["length"]} tokens, from step {diet["later"]:,} on {diet["later_rows"]}{_wide(diet)}. Of a
+hundred conversations so many are of each kind:
 
 {_mixes(diet)}
 
@@ -107,7 +107,7 @@ Muon (rate {recipe["muon_rate"]:g}) on matrices, fused experts and the patch ker
 {recipe["adamw_rate"]:g}) on the rest, {recipe["warmup"]} steps of warm-up, a linear fall over the last
 {recipe["decay"]:.0%}. The loss is on what the assistant says; the head's counts {run["shares"]["mtp"]:g}, the routers'
 balance {run["shares"]["balance"]:g} (the mean of the layers). It took {minutes:.0f} minutes on the clock and
-{hours:.1f} hours of CPU.
+{hours:.1f} hours of CPU{_machines(history)}.
 
 {_scored(scores)}
 ## Limits
@@ -115,6 +115,19 @@ balance {run["shares"]["balance"]:g} (the mean of the layers). It took {minutes:
 It knows its own small world: a few hundred words, simple pictures of at most 96 × 64 pixels. Everything else means
 nothing to it.
 """
+
+
+def _wide(diet: Mapping[str, Any]) -> str:
+    return f", from step {diet['wide']:,} on {diet['wide_rows']}" if diet.get("wide") is not None else ""
+
+
+def _machines(history: History) -> str:
+    """Where it was trained, if not on a CPU throughout."""
+    if all(name == "cpu" for _, name in history.machines):
+        return ""
+    ends = [*(steps for steps, _ in history.machines[1:]), history.steps]
+    parts = [f"steps {start:,} to {end:,} on {name}" for (start, name), end in zip(history.machines, ends, strict=True)]
+    return f": {', '.join(parts)}"
 
 
 def _mixes(diet: Mapping[str, Any]) -> str:
@@ -146,7 +159,7 @@ def score_folder(folder: str | Path, n: int = 500, split: str = "test", device: 
     folder = Path(folder).resolve()
     kept = folder / MODEL if (folder / MODEL / "config.json").exists() else folder
     qwen = load(kept, device=device)
-    scores = score(qwen, n, split=split)
+    scores = score(qwen, n, split=split, familiar=n)
     run, curves = (kept.parent / name for name in ("run.json", "curves.json"))
     if kept != folder and run.exists() and curves.exists():
         how, what = (json.loads(path.read_text(encoding="utf-8")) for path in (run, curves))
@@ -163,7 +176,8 @@ def _scored(scores: Scores | None) -> str:
         return "It has not been scored yet: `qwen35-lab score nano FOLDER`.\n"
     return f"""## Scores
 
-Greedy answers to questions of the {scores.split} split, judged by the world's own rules.
+Greedy answers to questions of the {scores.split} split, judged by the world's own rules. It holds constructions that
+training never shows, such as a shape in a colour of its own, or an animal and a thing that no story had together.
 
 {scores.marks()}
 {scores.routing()}

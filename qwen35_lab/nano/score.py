@@ -9,7 +9,7 @@ Every question is asked where it stands: what was said before it is the sample's
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -56,15 +56,17 @@ class Scores:
     per_forward: dict[str, float] = field(default_factory=dict)  # kind -> tokens per pass of the model, with drafts
     separations: dict[str, Separation] = field(default_factory=dict)  # layer -> how far its routing tells kinds apart
     recall: dict[int, float] = field(default_factory=dict)  # distance -> share of facts still known
+    familiar: list[Asked] = field(default_factory=list)  # as fresh, but of constructions that training shows
 
-    def reached(self, mark: Mark) -> bool:
+    def reached(self, mark: Mark, familiar: bool = False) -> bool:
         """nan, where nothing was asked, reaches nothing."""
-        found = self.of(mark)
+        found = self.of(mark, familiar)
         formed = 1 - found["malformed"] / max(found.total(), 1)
         return bool(found) and found["right"] >= mark.least * found.total() and formed >= mark.formed
 
-    def of(self, mark: Mark) -> Counter[str]:
-        return Counter(a.verdict for a in self.asked if a.kind == mark.kind and a.type in mark.types)
+    def of(self, mark: Mark, familiar: bool = False) -> Counter[str]:
+        asked = self.familiar if familiar else self.asked
+        return Counter(a.verdict for a in asked if a.kind == mark.kind and a.type in mark.types)
 
     def verdicts(self, kind: str, type: str | None = None) -> Counter[str]:
         return Counter(a.verdict for a in self.asked if a.kind == kind and type in (None, a.type))
@@ -97,11 +99,15 @@ class Scores:
 
     def marks(self) -> str:
         """In Markdown: what should be reached, and what is."""
+        blocks = [self._marks(familiar) for familiar in (False, True)[: 1 + bool(self.familiar)]]
+        return "\nOf constructions that training shows, in samples that it does not:\n\n".join(blocks)
+
+    def _marks(self, familiar: bool) -> str:
         lines = ["| | should be right | asked | right | malformed | |", "|---|---:|---:|---:|---:|---|"]
         for mark in MARKS:
-            if found := self.of(mark):
+            if found := self.of(mark, familiar):
                 right, malformed = (f"{found[verdict] / found.total():.1%}" for verdict in ("right", "malformed"))
-                said = "reached" if self.reached(mark) else "**not reached**"
+                said = "reached" if self.reached(mark, familiar) else "**not reached**"
                 lines.append(f"| {mark.name} | {mark.least:.0%} | {found.total()} | {right} | {malformed} | {said} |")
         return "\n".join(lines) + "\n"
 
@@ -149,13 +155,14 @@ def _row(kind: str, type: str, found: Counter[str]) -> str:
 
 def score(
     qwen: Qwen, n: int = 500, kinds: Sequence[str] = tuple(KINDS), split: str = "test", seed: int = 0, *,
-    drafted: int = 8, progress: bool = True,
+    drafted: int = 8, familiar: int = 0, progress: bool = True,
 ) -> Scores:  # fmt: skip
     """Ask a nano, and watch it.
 
     Args:
         n: questions of each kind and, where a mark counts some types of them alone, of these.
         drafted: prompts of each kind that are also answered with drafts of the MTP head.
+        familiar: questions for each mark, of the split "seen" besides.
     """
     model, tokenizer = qwen.model, qwen.tokenizer
     assert isinstance(model, MultimodalModel)
@@ -163,15 +170,27 @@ def score(
     per_forward: dict[str, float] = {}
     for kind in tqdm(kinds, "Asking", unit=" kinds", disable=not progress):
         prompts = list(_chosen(kind, seed, split, n))
-        prompts.sort(key=lambda pair: len(pair[0].messages))  # of like length together; sorting is stable
-        for start in range(0, len(prompts), AT_ONCE):
-            asked += answer(model, tokenizer, prompts[start : start + AT_ONCE])
+        asked += _answers(model, tokenizer, prompts)
         if drafted and model.mtp is not None:
             per_forward[kind] = tokens_per_forward(model, tokenizer, prompts[:drafted])
     loads = expert_loads(model, tokenizer, kinds, split, seed)
     separations = {layer: permutation_test(loads, layer) for layer in loads.counts if len(kinds) > 1}
     recall = recall_curve(model, tokenizer, n // 5, split, seed) if n >= 5 and "facts" in kinds else {}
-    return Scores(split, asked, loads.shares(), per_forward, separations, recall)
+    known = [each for mark in MARKS if mark.kind in kinds for each in _marked(model, tokenizer, mark, seed, familiar)]
+    return Scores(split, asked, loads.shares(), per_forward, separations, recall, known)
+
+
+def _marked(model: MultimodalModel, tokenizer: Any, mark: Mark, seed: int, n: int) -> list[Asked]:
+    """Answers to n questions that a mark counts, of constructions that training shows."""
+    prompts = (pair for pair in _questions(mark.kind, seed, "seen") if pair[1].type in mark.types)
+    return _answers(model, tokenizer, list(islice(prompts, n)))
+
+
+def _answers(model: MultimodalModel, tokenizer: Any, prompts: list[tuple[Sample, Question]]) -> list[Asked]:
+    """In batches of prompts of like length; sorting is stable."""
+    prompts.sort(key=lambda pair: len(pair[0].messages))
+    batches = (prompts[start : start + AT_ONCE] for start in range(0, len(prompts), AT_ONCE))
+    return [each for batch in batches for each in answer(model, tokenizer, batch)]
 
 
 def _chosen(kind: str, seed: int, split: str, n: int) -> Iterator[tuple[Sample, Question]]:

@@ -19,7 +19,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from ..model import MultimodalModel, build
 from ..provenance import Provenance
 from ..qwen import Qwen
 from ..training import History, Loss, Recipe, train
+from .feed import Feed
 from .loss import SHARES, nano_loss
 from .pack import Batch, batch
 from .probe import ROWS, Probe
@@ -66,9 +67,12 @@ class Diet:
     later_rows: int = 8
     harder: int = 5866  # the step from which on what is learnt last comes more often
     harder_mix: Mapping[str, float] = field(default_factory=lambda: dict(HARDER_MIX))
+    wide: int | None = None  # the step from which on there are many, where a GPU has room for them
+    wide_rows: int = 128
 
     def batch(self, tokenizer: Any, step: int, seed: int) -> Batch:
         rows = self.rows if step < self.later else self.later_rows
+        rows = rows if self.wide is None or step < self.wide else self.wide_rows
         mix = MIX if step < self.harder else self.harder_mix
         return batch(tokenizer, step, seed, rows=rows, length=self.length, mix=mix)
 
@@ -81,9 +85,10 @@ class Run:
         preset: "small" or "full".
         seed: decides the first weights and all batches.
         diet, recipe: in place of the usual ones.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda"; a run may go on on another one.
         probe_rows: rows of each kind to look at every `recipe.every` steps; 0 for never.
         tower: how the vision tower learns to see before all else; None for not at all.
+        workers: processes that prepare batches beside; a GPU would wait for one that does it in between.
     Raises:
         CheckpointError: the folder holds a run with other settings.
         InputError: no such preset.
@@ -92,14 +97,14 @@ class Run:
     def __init__(
         self, folder: str | Path, preset: str = "full", seed: int = 0, *, diet: Diet | None = None,
         recipe: Recipe = RECIPE, device: str | torch.device = "cpu", probe_rows: int = ROWS,
-        tower: Recipe | None = TOWER_RECIPE,
+        tower: Recipe | None = TOWER_RECIPE, workers: int = 0,
     ):  # fmt: skip
         if preset not in PRESETS:
             raise InputError(f"There is no preset {preset!r}; choose one of {', '.join(PRESETS)}.")
         self.folder, self.preset, self.seed, self.recipe = Path(folder).resolve(), preset, seed, recipe
         self.diet, self.device, self.probe_rows = diet or Diet(), torch.device(device), probe_rows
-        self.tower = tower
-        self.history = History()
+        self.tower, self.workers = tower, workers
+        self.history, self._planned = History(), 0
         self._keep_settings()
 
     @property
@@ -141,8 +146,12 @@ class Run:
         assert isinstance(model, MultimodalModel)
         return initialise_nano(model, self.seed).to(self.device)
 
+    @cached_property
+    def feed(self) -> Feed:
+        return Feed(partial(self.diet.batch, self.tokenizer, seed=self.seed), self.workers)
+
     def loss(self, step: int) -> Loss:
-        return nano_loss(self.model, self.diet.batch(self.tokenizer, step, self.seed).to(self.device))
+        return nano_loss(self.model, self.feed(step).to(self.device))
 
     def train(
         self, minutes: float | None = None, *, save_minutes: float = 5, progress: bool = True,
@@ -151,12 +160,13 @@ class Run:
         """Begin, or go on.
 
         Args:
-            minutes: of training in all, earlier sessions included; None trains `recipe.steps` steps.
+            minutes: of training in all, earlier sessions included; None trains `recipe.steps` steps, or as many as
+                `longer` was told.
             save_minutes: between savings.
             saved: called after each.
             until: interrupt the run when so many steps are done, to repeat the beginning of a recorded one.
         """
-        if minutes is None and self.recipe.steps >= MOST_STEPS:
+        if minutes is None and not self._planned and self.recipe.steps >= MOST_STEPS:
             raise InputError("How long? Pass minutes, or a recipe with a number of steps.")
         if not self.state.exists() and not self._see(progress):
             return History(ended="interrupted")
@@ -186,12 +196,18 @@ class Run:
                 save_file({name: p.detach().cpu() for name, p in seeing.vision.named_parameters()}, beside)
         return history.ended == "finished"
 
-    def longer(self) -> None:
-        """Go back to before the rates fell, to train on from there. Raises CheckpointError if that was not kept."""
+    def longer(self, steps: int = 0) -> None:
+        """Go back to before the rates fell, to train on from there.
+
+        Args:
+            steps: of the longer run in all; 0 leaves that to the minutes of `train`.
+        Raises:
+            CheckpointError: that was not kept.
+        """
         if not self.before_decay.exists():
             raise CheckpointError(f"{self.before_decay} is not there; only a run whose rates have fallen has it.")
         kept = torch.load(self.before_decay, map_location="cpu", weights_only=True)
-        kept["history"]["planned"] = 0  # the end that the fall had been timed for
+        kept["history"]["planned"] = self._planned = steps  # in place of the end that the fall had been timed for
         with write_file(self.state) as beside:
             torch.save(kept, beside)
 

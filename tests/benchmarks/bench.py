@@ -1,10 +1,10 @@
 """Our code against transformers' on the same weights, dtype and threads, side by side; and what taps cost.
 
-    make bench                    make bench BENCH_ARGS=--quick
+    make bench                    make bench BENCH_ARGS=--quick                make bench BENCH_ARGS="--device cuda"
 
 The two take turns, after a warm-up, so that a noisy machine slows both; what counts is the median of the ratios,
 transformers' time over ours (above 1 we are faster), with the spread between the quartiles. Nothing is asserted here.
-The model has the layer shapes of Qwen3.5-0.8B, but fewer layers and a smaller vocabulary.
+The model has the layer shapes of Qwen3.5-0.8B, but a smaller vocabulary, and fewer layers on a CPU.
 """
 
 import argparse
@@ -38,6 +38,8 @@ def race(ours: Work, theirs: Work, rounds: int) -> tuple[float, float, list[floa
         for work in (ours, theirs) if round_ % 2 else (theirs, ours):
             start = time.perf_counter()
             work()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
             taken[work] = time.perf_counter() - start
         times.append((taken[ours], taken[theirs]))
     mine, yours = zip(*times, strict=True)
@@ -58,8 +60,11 @@ def delta_rule(heads: int, tokens: int) -> tuple[Work, Work]:
 def model_pair(dtype: torch.dtype, layers: int) -> tuple[torch.nn.Module, torch.nn.Module]:
     raw = json.loads(data_path("family", "Qwen3.5-0.8B.json").read_text())["text_config"]
     raw |= {"num_hidden_layers": layers, "layer_types": raw["layer_types"][:layers], "vocab_size": 1000}
-    reference = reference_model(raw).to(dtype)
-    return ours_like(reference, raw), reference
+    here = torch.get_default_device()
+    with torch.device("cpu"):  # where its weights are drawn
+        reference = reference_model(raw).to(dtype)
+        ours = ours_like(reference, raw)
+    return ours.to(here), reference.to(here)
 
 
 def prefill(ours: torch.nn.Module, theirs: torch.nn.Module, tokens: int) -> tuple[Work, Work]:
@@ -133,10 +138,13 @@ def taps(model: torch.nn.Module, tokens: int) -> dict[str, tuple[Work, Work]]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--quick", action="store_true", help="fewer rounds, shorter texts: under two minutes")
-    quick = options.parse_args().quick
-    rounds, tokens = (5, 512) if quick else (11, 2048)
+    options.add_argument("--device", default="cpu", help="cpu or cuda")
+    given = options.parse_args()
+    rounds, tokens = (5, 512) if given.quick else (11, 2048)
     torch.manual_seed(0)
-    machine = platform.processor() or platform.machine()
+    torch.set_default_device(given.device)
+    on_gpu = given.device == "cuda"
+    machine = torch.cuda.get_device_name() if on_gpu else platform.processor() or platform.machine()
     print(f"{machine}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
     print("| what | ours, ms | transformers, ms | ratio | quartiles |\n| --- | ---: | ---: | ---: | ---: |")
 
@@ -149,7 +157,7 @@ def main() -> None:
         report(f"delta rule, {heads} heads of 128, {tokens} tokens, float32", delta_rule(heads, tokens))
     for dtype in (torch.float32, torch.bfloat16):
         name = str(dtype).removeprefix("torch.")
-        pair = model_pair(dtype, layers=4)
+        pair = model_pair(dtype, layers=24 if on_gpu else 4)
         report(f"prefill of {tokens} tokens, {name}", prefill(*pair, tokens))
         report(f"decoding 16 tokens, {name}", decode(*pair, 16))
 
@@ -157,7 +165,7 @@ def main() -> None:
     model = model_pair(torch.float32, layers=4)[0]
     for what, pair in taps(model, 256).items():
         report(f"0.8B shapes, 256 tokens: {what}", pair)
-    small = lab.load("recall").model
+    small = lab.load("recall", device=given.device).model
     for what, pair in taps(small, 104).items():
         report(f"recall, 104 tokens: {what}", pair)
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ import qwen35_lab as lab
 from qwen35_lab import cli, nano
 from qwen35_lab.nano.experts import expert_loads
 from qwen35_lab.nano.marks import MARKS
-from qwen35_lab.nano.publish import publish, score_folder
+from qwen35_lab.nano.publish import card, publish, score_folder
 from qwen35_lab.nano.score import Asked, Scores, answer, recall_curve, score
 from qwen35_lab.nano.shape import PRESETS
 from qwen35_lab.nano.train import Diet, Run
@@ -199,6 +200,22 @@ def test_a_mark_is_reached_by_right_answers_in_the_right_form():
     assert not of().reached(calls) and "tool calls" not in of().marks()
 
 
+def test_marks_are_told_apart_for_constructions_that_training_shows():
+    shape = next(mark for mark in MARKS if mark.name == "shape")
+    found = Scores("test", [Asked("shapes", "shape", "", "wrong")], familiar=[Asked("shapes", "shape", "", "right")])
+    assert found.reached(shape, familiar=True) and not found.reached(shape)
+    new, known = found.marks().split("Of constructions that training shows")
+    assert "| shape | 95% | 1 | 0.0% |" in new and "| shape | 95% | 1 | 100.0% |" in known
+
+
+def test_familiar_questions_are_fresh_ones_of_training_s_constructions(run, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("qwen35_lab.nano.score.draw", lambda *a, **k: drawn.append(a) or nano.world.draw(*a, **k))
+    found = score(run.qwen(), 1, kinds=("digits",), drafted=0, familiar=3, progress=False)
+    assert len(found.familiar) == 3 and {a.type for a in found.familiar} <= {"digit", "number"}
+    assert {a[3] for a in drawn} == {"test", "seen"}
+
+
 def test_every_mark_names_questions_that_the_world_asks():
     for mark in MARKS:
         asked = {q.type for n in range(400) for q in nano.world.draw(mark.kind, 0, n, "test").questions}
@@ -254,3 +271,15 @@ def test_the_command_trains_and_goes_on(tokenizer, tmp_path, monkeypatch, capsys
     for wrong in ([], ["--steps", "2", "--minutes", "1"], ["--minutes", "-1"], ["--minutes", "1", "--threads", "0"]):
         assert cli.main([*words, *wrong]) == 2
     assert cli.main(["score", "nano", str(tmp_path / "run"), "--n", "0"]) == 2
+
+
+# ------------------------------------------------------------------------- the card
+
+
+def test_the_card_says_how_to_do_it_again_and_on_what_it_was_done(run):
+    plain = card(run.settings, run.history, 1)
+    assert "--steps 3 --to FOLDER" in plain and "hours of CPU.\n" in plain
+    wide = run.settings | {"diet": run.settings["diet"] | {"wide": 2, "wide_rows": 128}}
+    told = card(wide, replace(run.history, machines=[(0, "cpu"), (2, "NVIDIA H100")]), 1)
+    assert "--steps 3 --wide-from 2 --to FOLDER" in told and "from step 2 on 128. Of a" in told
+    assert "hours of CPU: steps 0 to 2 on cpu, steps 2 to 3 on NVIDIA H100.\n" in told

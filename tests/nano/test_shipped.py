@@ -12,7 +12,7 @@ from qwen35_lab.nano.experts import expert_loads, permutation_test
 from qwen35_lab.nano.marks import BUSIEST, MARKS, PER_FORWARD, Mark
 from qwen35_lab.nano.score import Asked, Scores, score
 from qwen35_lab.nano.tower import Seeing
-from qwen35_lab.nano.train import RECIPE, TOWER, Run
+from qwen35_lab.nano.train import RECIPE, TOWER, Diet, Run
 from qwen35_lab.paths import data_path
 from qwen35_lab.training import History, train
 
@@ -20,8 +20,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_gro
 
 RECORD = data_path("nano-training")
 AGAIN = 200  # steps that are done again
-# What this nano has not been trained long enough for. When a better one ships, its marks are to be taken from here.
-SHORT = {"colour", "count", "position", "overwritten facts", "arithmetic with thinking", "stories told"}
+# What this nano cannot do. When a better one ships, its marks are to be taken from here.
+SHORT = {
+    "new constructions": {"shape", "count", "position", "stories told"},
+    "constructions that training shows": {"stories told"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +34,27 @@ def nano():
 
 @pytest.fixture(scope="module")
 def scores(nano) -> Scores:
-    return score(nano, 500, progress=False)
+    return score(nano, 500, familiar=200, progress=False)
 
 
 @pytest.fixture(scope="module")
 def recorded() -> Scores:
     words = json.loads((RECORD / "scores.json").read_text())
-    return Scores(words["split"], [Asked(**each) for each in words["asked"]])
+    asked, familiar = ([Asked(**each) for each in words[name]] for name in ("asked", "familiar"))
+    return Scores(words["split"], asked, familiar=familiar)
 
 
 # ------------------------------------------------------------------------- what it can do
 
 
+@pytest.mark.parametrize("among, familiar", zip(SHORT, (False, True), strict=True))
 @pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
-def test_it_reaches_its_marks(scores, recorded, mark: Mark):
-    assert scores.of(mark).total() >= 500
-    if mark.name in SHORT:
-        assert not recorded.reached(mark), "it does: take it from the list"
+def test_it_reaches_its_marks(scores, recorded, mark: Mark, among: str, familiar: bool):
+    assert scores.of(mark, familiar).total() >= (200 if familiar else 500)
+    if mark.name in SHORT[among]:
+        assert not recorded.reached(mark, familiar), "it does: take it from the list"
     else:
-        assert scores.reached(mark), scores.of(mark)
+        assert scores.reached(mark, familiar), scores.of(mark, familiar)
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
@@ -90,7 +95,8 @@ def history(name: str) -> History:
 def begun(folder, seed: int | None = None) -> Run:
     """A run with the recorded settings, in a new folder."""
     words = json.loads((RECORD / "run.json").read_text())
-    run = Run(folder, words["preset"], words["seed"] if seed is None else seed, probe_rows=0, tower=None)
+    diet = Diet(wide=words["diet"]["wide"])
+    run = Run(folder, words["preset"], words["seed"] if seed is None else seed, diet=diet, probe_rows=0, tower=None)
     same = json.loads(json.dumps(run.settings)) | {"tower": words["tower"]}
     assert same == words | {"seed": run.seed}, "defaults have changed since"
     return run

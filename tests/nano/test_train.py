@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from qwen35_lab.config import ModelConfig
 from qwen35_lab.errors import CheckpointError, InputError
 from qwen35_lab.model import MultimodalModel, build
 from qwen35_lab.muon import StackedMuon, orthogonalised
+from qwen35_lab.nano.feed import Feed
 from qwen35_lab.nano.loss import nano_loss
 from qwen35_lab.nano.shape import PRESETS, config_of, initialise_nano
 from qwen35_lab.nano.tower import Seeing
@@ -49,6 +51,25 @@ def test_what_is_learnt_last_comes_more_often_later(tokenizer):
     diet = Diet(rows=2, length=320, harder=3, harder_mix={"arithmetic": 1})
     before, after = (diet.batch(tokenizer, step, seed=0).kinds for step in (2, 3))
     assert {kind for row in after for kind in row} == {"arithmetic"} != {kind for row in before for kind in row}
+
+
+def test_batches_are_large_where_a_gpu_has_room_for_them(tokenizer):
+    diet = Diet(rows=1, length=320, later=2, later_rows=2, wide=3, wide_rows=5)
+    assert [len(diet.batch(tokenizer, step, seed=0).ids) for step in range(5)] == [1, 1, 2, 5, 5]
+
+
+def test_what_others_prepare_is_the_same_in_any_order(tokenizer):
+    make = partial(LITTLE.batch, tokenizer, seed=3)
+    ahead = Feed(make, workers=2)
+    for step in (0, 1, 2, 7, 8, 1):
+        mine, theirs = ahead(step), make(step)
+        assert torch.equal(mine.ids, theirs.ids) and torch.equal(mine.image_patches, theirs.image_patches)
+        assert mine.kinds == theirs.kinds
+
+
+def test_a_run_learns_the_same_from_what_others_prepare(tmp_path):
+    alone, fed = (run_in(tmp_path / str(n), workers=n).train(progress=False) for n in (0, 1))
+    assert alone.losses == fed.losses
 
 
 def test_the_mixes_share_out_all_conversations():
@@ -226,6 +247,10 @@ def test_with_an_amount_of_time_the_rates_still_fall(tmp_path, monkeypatch):
         history = again.train(minutes=14, save_minutes=1, progress=False)
     assert (history.planned, history.steps) == (14, 14)
     assert history.losses[:4] == losses[:4]  # up to the fall
+
+    told = run_in(tmp_path, recipe=run.recipe)
+    told.longer(9)  # steps, in place of minutes
+    assert told.train(progress=False).steps == 9
 
 
 def test_a_run_with_other_settings_is_refused(tmp_path):
