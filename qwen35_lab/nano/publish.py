@@ -177,7 +177,7 @@ def _scored(scores: Scores | None) -> str:
     return f"""## Scores
 
 Greedy answers to questions of the {scores.split} split, judged by the world's own rules. It holds constructions that
-training never shows, such as a shape in a colour of its own, or an animal and a thing that no story had together.
+training never shows, such as a shape in a colour that it never had, or an animal and a thing that no story had.
 
 {scores.marks()}
 {scores.routing()}
