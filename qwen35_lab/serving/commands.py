@@ -142,7 +142,7 @@ class _Asked:
         ends = {
             None: f". Here is {there}; for another machine pass gpus and gpu_gb.",
             True: f"; on {number} of {there} that fits.",
-            False: f": that does **not** fit into {there}.{other}",
+            False: f"; that does **not** fit into {there}.{other}",
         }
         return number, fits, _note(said + ends[fits], "sizes")
 
