@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import torch
@@ -218,13 +218,19 @@ def _is_lfs_pointer(path: Path) -> bool:
 
 
 def shard_names(index: Path) -> list[str]:
-    """The files that an index spreads the tensors over. Raises CheckpointError if it is damaged."""
+    """The files that an index spreads the tensors over.
+
+    Raises:
+        CheckpointError: it is damaged, or names what lies outside its folder.
+    """
     try:
-        return sorted(
-            {str(Path(name)) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
-        )
+        names = {Path(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"{index} is damaged; download it again.") from error
+    for path in map(PureWindowsPath, names):  # which knows both kinds of slash
+        if path.anchor or ".." in path.parts:
+            raise CheckpointError(f"{index} names {path.as_posix()}, which lies outside its folder; do not load it.")
+    return sorted(map(str, names))
 
 
 def weight_files(folder: Path) -> list[str]:

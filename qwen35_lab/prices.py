@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from .errors import InputError
-from .published import must_be_known, read_table
+from .published import matching, read_table
 
 DAYS = 30  # of a month
 HOURS = 24 * DAYS
@@ -129,16 +129,7 @@ def price_list(
     Raises:
         InputError: a name that no line has.
     """
-    found = _prices()
-    models = (model,) if isinstance(model, str) else model
-    for field, wanted in (("date", date), ("model", models), ("provider", provider)):
-        if wanted is None:
-            continue
-        names = {wanted} if isinstance(wanted, str) else set(wanted)
-        for name in names:
-            must_be_known(name, [getattr(price, field) for price in _prices()], field)
-        found = tuple(price for price in found if getattr(price, field) in names)
-    return found
+    return matching(_prices(), date=date, model=model, provider=provider)
 
 
 def price(model: str, provider: str, date: str) -> Price:

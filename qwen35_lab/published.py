@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import InputError
 from .paths import data_path
 
+Row = TypeVar("Row")
 Rule = Callable[[str], Any]  # text of a cell -> its value; a ValueError says what is expected
 
 FIRST_DAY = "2025-01-01"  # nothing in these tables is older
@@ -212,21 +213,29 @@ def scores(
     Raises:
         InputError: a name that no row has.
     """
-    found = _scores()
-    tables = (table,) if isinstance(table, str) else table
-    for field, wanted in (("table", tables), ("benchmark", benchmark), ("category", category), ("model", model)):
-        if wanted is None:
-            continue
-        names = {wanted} if isinstance(wanted, str) else set(wanted)
-        for name in names:
-            must_be_known(name, [getattr(score, field) for score in _scores()], field)
-        found = tuple(score for score in found if getattr(score, field) in names)
-    return found
+    return matching(_scores(), table=table, benchmark=benchmark, category=category, model=model)
 
 
 def features() -> tuple[Feature, ...]:
     """What models offer, by model and feature."""
     return tuple(Feature(**row) for row in read_table("competitors"))
+
+
+def matching(rows: tuple[Row, ...], **wanted: str | Iterable[str] | None) -> tuple[Row, ...]:
+    """The rows whose columns have the very names that are asked for, one or several each; None asks for nothing.
+
+    Raises:
+        InputError: a name that no row has.
+    """
+    found = rows
+    for field, names in wanted.items():
+        if names is None:
+            continue
+        names = {names} if isinstance(names, str) else set(names)
+        for name in names:
+            must_be_known(name, [getattr(row, field) for row in rows], field)
+        found = tuple(row for row in found if getattr(row, field) in names)
+    return found
 
 
 def must_be_known(name: str, names: Iterable[str], field: str) -> None:

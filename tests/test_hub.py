@@ -13,6 +13,7 @@ import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 import torch
@@ -404,6 +405,76 @@ def test_an_index_that_names_what_is_not_there(hub: HubServer, repository: Path)
     (repository / SHARD).unlink()
     with pytest.raises(lab.CheckpointError, match=f"lacks {SHARD}, which its own index names"):
         lab.load(REPO)
+
+
+@pytest.mark.parametrize(
+    ("name", "hash", "words"),
+    [
+        ("../../../../mine.txt", "0" * 64, "which lies outside its folder; do not load it"),
+        ("/tmp/mine.txt", "0" * 64, "which lies outside its folder; do not load it"),
+        ("..\\..\\mine.txt", "0" * 64, "which lies outside its folder; do not load it"),
+        ("D:mine.txt", "0" * 64, "which lies outside its folder; do not load it"),
+        ("mine.safetensors", "../../../mine.txt", "does not say which files"),
+    ],
+)
+def test_what_lies_outside_the_cache_is_neither_fetched_nor_removed(
+    name: str, hash: str, words: str, hub: HubServer, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server, or whoever made the repository, wants to write where it has no business."""
+    (mine := tmp_path / "mine.txt").write_text("kept")
+    files = hub.files
+    more = {"type": "file", "path": name, "size": 9, "oid": "0" * 40, "lfs": {"oid": hash, "size": 9, "pointerSize": 1}}
+    monkeypatch.setattr(hub, "files", lambda repo: [*files(repo), more])
+    index = json.loads((repository / download.INDEX).read_text())
+    index["weight_map"]["model.norm.weight"] = name
+    (repository / download.INDEX).write_text(json.dumps(index))
+    with pytest.raises(lab.CheckpointError, match=words) as caught:
+        lab.load(REPO)
+    assert "\n" not in str(caught.value) and mine.read_text() == "kept"
+    assert not {path for path in hub.downloads() if "mine" in path} | SHARDS & {*hub.downloads()}
+
+
+@pytest.mark.parametrize("field", ["size", "oid"])
+def test_a_file_of_which_nothing_is_known_is_not_fetched(
+    field: str, hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = hub.files
+    monkeypatch.setattr(hub, "files", lambda repo: [file | {field: None} for file in files(repo)])
+    with pytest.raises(lab.CheckpointError, match=r"does not say which files .* has, with sizes and hashes"):
+        lab.load(REPO)
+    assert hub.downloads() == []
+
+
+@pytest.mark.parametrize("revision", ["../../x", "/etc", "a b", "a\\b", 3])
+def test_a_revision_that_git_could_not_have_is_refused(revision: str, hub: HubServer) -> None:
+    with pytest.raises(lab.InputError, match="pass the name of a branch, a tag or a commit"):
+        lab.load(REPO, revision=revision)
+    assert hub.asked == []
+
+
+def test_a_token_that_is_not_accepted_is_not_blamed_on_the_hub(hub: HubServer) -> None:
+    said = {"X-Error-Message": "Invalid credentials in Authorization header"}
+    hub.faults[f"/api/models/{REPO}"] = Fault(status=401, headers=said)
+    with pytest.raises(lab.CheckpointError, match=r"does not accept your token; log in with `hf auth login` again\.$"):
+        lab.load(REPO)
+
+
+def test_a_server_that_always_begins_anew_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It breaks off now here, now there, and is never further than it was."""
+    lengths = [3, 2] * 10
+
+    def pieces(url: str, have: int) -> Iterator[tuple[int, bytes]]:
+        if not lengths:
+            pytest.fail("it asks for ever")
+        yield 0, b"x" * lengths.pop()
+        raise ConnectionError("it hung up")
+
+    monkeypatch.setattr(transfer, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(transfer, "_pieces", pieces)
+    remote = transfer.Remote("model.safetensors", "", 4, "0" * 64)
+    with pytest.raises(lab.CheckpointError, match=r"could not be downloaded \(it hung up\); try again"):
+        transfer.fetch(remote, tmp_path / "blob", tmp_path / "lock", lambda count: None, Event())
+    assert len(lengths) > 10 and not (tmp_path / "blob").exists()
 
 
 # ---------------------------------------------------------------------- disks

@@ -25,9 +25,9 @@ from ..checkpoint import cast
 from ..config import ModelConfig
 from ..errors import InputError
 from ..estimate import TraceSize, estimate
-from ..family import OFFICIAL, load_config, memory
+from ..family import OFFICIAL, load_config
 from ..family.sizes import BITS
-from ..family.stored import stored_bytes
+from ..family.stored import CACHE, WEIGHTS, loaded_bytes
 from ..memory import in_words
 from ..model import TextModel, build
 from .devices import Device, find
@@ -36,10 +36,7 @@ from .recorded import counted
 PRECISIONS = ("bfloat16", "fp8", "int8", "int4")
 CONTEXTS = (4_096, 32_768, 262_144)
 RUNTIME = {"cpu": 0.4e9, "cuda": 0.8e9}  # bytes; the first measured (fit_bench.py), the second assumed
-TERMS = (
-    "text weights", "vision tower", "MTP head", "keys and values", "DeltaNet states", "convolutions", "room to grow",
-    "activations", "runtime",
-)  # fmt: skip
+TERMS = (*WEIGHTS, *CACHE, "room to grow", "activations", "runtime")
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,14 +116,10 @@ def will_it_fit(
     if patches and config.vision is None:
         raise InputError(f"{name} has no vision tower; leave out `patches`.")
     place, wide = find(device, bytes), dtype if BITS[dtype] >= 16 else "bfloat16"
-    weights, held = stored_bytes(config, dtype), memory(config, tokens, 1, kv_dtype=wide)
     cache, peak = working(config, tokens, wide).cache, working(config, tokens, wide, patches).peak
-    own = {"vision": "vision tower", "mtp": "MTP head"}
-    terms = dict.fromkeys(TERMS, 0) | {own[part]: size for part, size in weights.items() if part in own}
-    terms["text weights"] = sum(size for part, size in weights.items() if part not in own)
+    terms = loaded_bytes(config, dtype, tokens, texts)
     terms |= {
-        "keys and values": texts * held.kv, "DeltaNet states": texts * held.state,
-        "convolutions": texts * held.conv_state, "room to grow": texts * max(0, cache - held.cache),
+        "room to grow": max(0, texts * cache - sum(terms[part] for part in CACHE)),
         "activations": texts * (peak - cache), "runtime": round(place.count * RUNTIME[place.kind]),
     }  # fmt: skip
     return Footprint(name, dtype, tokens, texts, place, terms, config.text.max_position_embeddings)

@@ -12,7 +12,7 @@ from math import prod
 
 from ..errors import InputError
 from .shapes import Config, component, is_float32, tensor_shapes
-from .sizes import BITS
+from .sizes import BITS, memory
 
 # embeddings and head, all norms, routers, the shared expert's gate, β and g of DeltaNet, its convolution, the tower
 KEPT = re.compile(
@@ -20,6 +20,9 @@ KEPT = re.compile(
 )
 BLOCK = 128  # inputs that share a scale; in fp8 so many rows share it too
 SCALE_BITS = {"fp8": 32, "int8": 16, "int4": 16}
+# the parts of `loaded_bytes`
+WEIGHTS = TEXT, VISION, MTP = ("text weights", "vision tower", "MTP head")
+CACHE = ("keys and values", "DeltaNet states", "convolutions")
 
 
 def stays(name: str) -> bool:
@@ -42,6 +45,23 @@ def stored_bytes(config: Config, dtype: str = "bfloat16") -> dict[str, int]:
     for name, shape in tensor_shapes(config).items():
         bits[component(name)] += _bits(name, shape, dtype)
     return {part: -(-size // 8) for part, size in bits.items()}
+
+
+def loaded_bytes(config: Config, dtype: str = "bfloat16", tokens: int = 0, batch: int = 1) -> dict[str, int]:
+    """Bytes of what is in memory as long as a model is used: its weights, and the caches of `batch` texts.
+
+    Args:
+        dtype: of the weights, as of `stored_bytes`; of the cache too, or bfloat16 where it has fewer than 16 bits.
+        tokens: of each text.
+    Returns:
+        bytes of each of `WEIGHTS`, then of each of `CACHE`; "convolutions" are their last inputs.
+    Raises:
+        InputError: no such dtype, or a count that is none.
+    """
+    weights = stored_bytes(config, dtype)
+    cache = memory(config, tokens, batch, kv_dtype=dtype if BITS[dtype] >= 16 else "bfloat16")
+    own = {VISION: weights.pop("vision", 0), MTP: weights.pop("mtp", 0)}
+    return {TEXT: sum(weights.values())} | own | dict(zip(CACHE, (cache.kv, cache.state, cache.conv_state)))
 
 
 def kept_share(config: Config) -> float:

@@ -18,7 +18,7 @@ from ..config import ModelConfig
 from ..errors import CheckpointError
 from ..files import SIDE_FILES
 from ..memory import in_words
-from .place import COMMIT, Place, address
+from .place import COMMIT, Place, address, named
 from .refusals import explain, is_final
 from .transfer import DiskFull, Remote, fetch, partial, reason
 
@@ -38,16 +38,18 @@ def download(
     Args:
         revision: a branch, tag or commit; None is the newest. A whole commit that is in the cache needs no network.
         weights: False leaves them out; a tokenizer is a few megabytes.
-        endpoint: address of a mirror; None takes HF_ENDPOINT, or the Hub itself.
+        endpoint: address of a mirror; None takes HF_ENDPOINT, or the Hub itself. It is sent the Hub's token, if there
+            is one, and no host that it redirects to is.
 
     Without a network, or with HF_HUB_OFFLINE=1, the local cache is used if it has the checkpoint.
 
     Raises:
         CheckpointError: no such repository or revision, no access, no network and not in the cache, no space on the
             disk, or files that are not what the repository promises.
-        ConfigError: a checkpoint of another family. InputError: an endpoint that is no address.
+        ConfigError: a checkpoint of another family.
+        InputError: an endpoint that is no address, or a revision that is no name.
     """
-    place = Place(repo, revision, address(endpoint))
+    place = Place(repo, named(revision), address(endpoint))
     if revision and COMMIT.fullmatch(revision) and (found := place.cached(weights, tokenizer=True)):
         return found, revision
     try:
@@ -76,6 +78,7 @@ def _complete(place: Place, commit: str, files: dict[str, Remote], weights: bool
         shards = shard_names(folder / INDEX)
     if lost := [n for n in shards if n not in files]:
         raise CheckpointError(f"{place} lacks {lost[0]}, which its own index names; try another revision.")
+    _must_be_known(place, [files[n] for n in shards])
     _bring(place, commit, [files[n] for n in shards])
 
 
@@ -90,14 +93,25 @@ def _listing(place: Place) -> tuple[str, dict[str, Remote]]:
     for file in info.siblings or ():
         url = hf_hub_url(place.repo, file.rfilename, revision=commit, endpoint=place.endpoint)
         known = (file.lfs.sha256 if file.lfs else file.blob_id) or ""
-        files[file.rfilename] = Remote(file.rfilename, url, file.size or 0, known)
+        files[file.rfilename] = Remote(file.rfilename, url, file.size or 0, "" if file.size is None else known)
     needed = [file for name, file in files.items() if name in SIDE or WEIGHTS.fullmatch(name)]
-    if not COMMIT.fullmatch(commit) or not all(HASH.fullmatch(file.hash) for file in needed):
-        raise CheckpointError(
-            f"{place.endpoint} does not say which files {place} has and what their hashes are; pass another mirror as "
-            "endpoint."
-        )
+    if not COMMIT.fullmatch(commit):
+        raise _unsaid(place)
+    _must_be_known(place, needed)
     return commit, files
+
+
+def _must_be_known(place: Place, files: Iterable[Remote]) -> None:
+    """Refuse what cannot be checked. A hash is the name of a file in the cache, too."""
+    if not all(HASH.fullmatch(file.hash) for file in files):
+        raise _unsaid(place)
+
+
+def _unsaid(place: Place) -> CheckpointError:
+    return CheckpointError(
+        f"{place.endpoint} does not say which files {place} has, with sizes and hashes; pass another mirror as "
+        "endpoint."
+    )
 
 
 def _shards(place: Place, files: dict[str, Remote]) -> list[str]:

@@ -72,6 +72,13 @@ class Place:
             beside.write_text(commit, encoding="utf-8")
 
 
+def named(revision: str | None) -> str | None:
+    """A revision, if git could have one of that name: it becomes a path in the cache."""
+    if revision is None or (isinstance(revision, str) and not re.search(r"^/|\.\.|[\\\s~^:?*\[]", revision)):
+        return revision
+    raise InputError(f"revision is {revision!r}; pass the name of a branch, a tag or a commit.")
+
+
 def address(endpoint: str | None) -> str:
     from huggingface_hub import constants
 

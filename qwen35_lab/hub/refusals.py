@@ -33,6 +33,8 @@ def explain(place: Place, error: Exception) -> str:
         return f"The Hub has no {place} that you may read; {advice}"
     if isinstance(error, errors.HfHubHTTPError):
         status = error.response.status_code
+        if status == 401:  # else it would have been a repository that is not there
+            return f"{_not_here(place)}, and {place.endpoint} does not accept your token; {LOG_IN} again."
         why = "too many requests came from here" if status == 429 else f"it answers {status}"
         return f"{_not_here(place)}, and {place.endpoint} does not serve it now ({why}); try again later, or {MIRROR}."
     if isinstance(error, ValueError | TypeError | KeyError):  # a page to log in to a network, most likely

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import CheckpointError
 
-PAUSES = (1, 2, 4, 8, 16)  # seconds before a new try; they start over whenever something has come
+PAUSES = (1, 2, 4, 8, 16)  # seconds before a new try; they start over whenever more has come than ever before
 LONGEST_PAUSE = 60  # that a server may ask for
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which another try may succeed
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -152,13 +152,12 @@ def _read_on(remote: Remote, part: _Part, stop: Event) -> None:
     """Read until nothing is missing, with pauses where the connection breaks off."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    failures = 0
+    failures, most = 0, part.have  # without ranges a server begins anew: as much as before is no progress
     while part.have < remote.size:
-        before = part.have
         trouble = _read(remote, part, stop)
         if part.have >= remote.size:
             return
-        failures = 0 if part.have > before else failures + 1
+        failures, most = (0, part.have) if part.have > most else (failures + 1, most)
         hopeless = isinstance(trouble, HfHubHTTPError) and trouble.response.status_code not in PASSING
         if hopeless or failures == len(PAUSES):
             raise CheckpointError(

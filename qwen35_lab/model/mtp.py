@@ -108,29 +108,21 @@ def head_of(model: "TextModel") -> MTPHead:
 
 
 def mtp_logits(
-    model: "TextModel",
-    hidden: Tensor,
-    ids: Tensor,
-    attention_mask: Tensor | None = None,
-    positions: Tensor | None = None,
-    embedded: Tensor | None = None,
-) -> Tensor:
+    model: "TextModel", hidden: Tensor, ids: Tensor, attention_mask: Tensor | None = None,
+    positions: Tensor | None = None, embedded: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """What the head says at every token of a text at once: [batch, token − 1, vocabulary]; row i guesses token i + 2.
 
     For training: `cross_entropy(mtp_logits(model, out.hidden, ids)[:, :-1].flatten(0, 1), ids[:, 2:].flatten())`.
-    Takes what `mtp_hidden` takes.
+    Arguments and errors as of `mtp_hidden`.
     """
     return head_of(model).score(mtp_hidden(model, hidden, ids, attention_mask, positions, embedded), model)
 
 
 def mtp_hidden(
-    model: "TextModel",
-    hidden: Tensor,
-    ids: Tensor,
-    attention_mask: Tensor | None = None,
-    positions: Tensor | None = None,
-    embedded: Tensor | None = None,
-) -> Tensor:
+    model: "TextModel", hidden: Tensor, ids: Tensor, attention_mask: Tensor | None = None,
+    positions: Tensor | None = None, embedded: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """What the model's own head reads in `mtp_logits`, [batch, token − 1, hidden]: for logits at some tokens alone.
 
     Each slot sees the slots before it and itself, as in drafting token by token.

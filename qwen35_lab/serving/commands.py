@@ -2,24 +2,24 @@
 
 Nothing here has been run but `transformers serve`, which the tests of this package start. The other lines are put
 together from what the makers of model and engine publish; each note names its source and the day it was read or dated.
-What fits is arithmetic: weights and cache from the config (family.sizes), and a flat allowance for everything else.
+What fits is arithmetic: weights and cache from the config (family/stored.py), and a flat allowance for the rest, since
+these engines' own buffers are not those that `will_it_fit` counts.
 """
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from .. import memory as machine
 from ..errors import InputError
-from ..family import full_name, load_config, memory, weight_bytes
+from ..family import full_name, load_config, memory
+from ..family.stored import VISION, loaded_bytes
 from .client import ENGINES
+from .machine import Machine
 
 NATIVE, LONGEST = 262_144, 1_010_000  # tokens; the latter is the longest that a card claims
-ROOM_GB = 2.0  # on every GPU, for activations and graphs; assumed
-SHARE = 0.9  # of a GPU that vLLM takes unless told otherwise
+SHORT = ("Qwen3.5-0.8B", "Qwen3.5-2B")  # whose cards claim the native length only
 FP8 = ("Qwen3.5-27B", "Qwen3.5-35B-A3B", "Qwen3.5-122B-A10B", "Qwen3.5-397B-A17B")  # that have an official one
 OLLAMA_GB = {
     "Qwen3.5-0.8B": 1.0, "Qwen3.5-2B": 2.7, "Qwen3.5-4B": 3.4, "Qwen3.5-9B": 6.6, "Qwen3.5-27B": 17.0,
@@ -78,24 +78,6 @@ class Command:
         )
 
 
-@dataclass(frozen=True)
-class Machine:
-    """GPUs with so many GB each, as they are sold, which are 2^30 bytes; and memory beside them."""
-
-    gpus: int
-    gpu_gb: float
-    ram_gb: float
-
-    @classmethod
-    def here(cls) -> "Machine":
-        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        each = min((torch.cuda.get_device_properties(n).total_memory for n in range(gpus)), default=0)
-        return cls(gpus, each / 2**30, machine.total() / 2**30)
-
-    def __str__(self) -> str:
-        return f"{self.gpus} × {self.gpu_gb:.0f} GB" if self.gpus else f"no GPU, {self.ram_gb:.0f} GB of memory"
-
-
 def serve_command(
     engine: str, model: str = "Qwen/Qwen3.5-9B", *, gpus: int | None = None, gpu_gb: float | None = None,
     context: int = 32_768, tools: bool = True, drafts: int = 0, eyes: bool = True, port: int | None = None,
@@ -117,18 +99,18 @@ def serve_command(
     """
     if engine not in ENGINES:
         raise InputError(f"There is no engine {engine!r}; choose from {', '.join(ENGINES)}.")
-    for name, value, least in (("gpus", gpus, 0), ("context", context, 1), ("drafts", drafts, 0)):
+    for name, value, least in (("gpus", gpus, 0), ("context", context, 1), ("drafts", drafts, 0), ("port", port, 1)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise InputError(f"{name} is {value!r}; pass a whole number, {least} or more.")
-    small, there = model.removesuffix("-FP8"), Machine.here()
-    name, fp8 = full_name(small), model.endswith("-FP8")
+    there, fp8 = Machine.here(), str(model).endswith("-FP8")
+    name = full_name(str(model).removesuffix("-FP8"))
     if fp8 and name not in FP8:
         raise InputError(f"There is no official {name}-FP8; those with FP8 are {', '.join(FP8)}.")
-    if context > (NATIVE if name in ("Qwen3.5-0.8B", "Qwen3.5-2B") else LONGEST):
-        raise InputError(f"{name} is not said to read {context:,} tokens; its card ends at {_most(name):,}.")
+    if context > (most := NATIVE if name in SHORT else LONGEST):
+        raise InputError(f"{name} is not said to read {context:,} tokens; its card ends at {most:,}.")
     if gpus is not None or gpu_gb is not None:
-        there = Machine(1 if gpus is None else gpus, gpu_gb or there.gpu_gb, there.ram_gb)
-        if there.gpus and not there.gpu_gb > 0:
+        there = Machine(1 if gpus is None else gpus, there.gpu_gb if gpu_gb is None else gpu_gb, there.ram_gb)
+        if there.gpus and not (isinstance(there.gpu_gb, int | float) and there.gpu_gb > 0):
             raise InputError("How large are the GPUs? Pass gpu_gb, such as 24.")
     asked = _Asked(name, fp8, there, context, tools, drafts, eyes, port or ENGINES[engine].port)
     return {"vllm": _vllm, "sglang": _sglang, "ollama": _ollama, "llama.cpp": _llama_cpp,
@@ -150,26 +132,19 @@ class _Asked:
     def repo(self) -> str:
         return f"Qwen/{self.name}{'-FP8' * self.fp8}"
 
-    @property
-    def needed_gb(self) -> float:
-        """Weights of the whole checkpoint, and the cache of one text of full length."""
-        config = load_config(self.name)
-        weights = weight_bytes(config, "fp8" if self.fp8 else "bfloat16", text_only=not self.eyes)
-        return (weights + memory(config, self.context).cache) / 1e9
-
-    def split(self) -> tuple[int, bool | None, Note]:
-        """Over how many GPUs, whether that fits, and in words."""
-        need, there = self.needed_gb, self.machine
-        room = SHARE * there.gpu_gb * 2**30 / 1e9 - ROOM_GB
-        ways = [n for n in (1, 2, 4, 8) if n <= there.gpus]
-        found = next((n for n in ways if need / n <= room), None)
-        said = f"{self.repo} takes {need:.1f} GB: weights, and the cache of one text of {self.context:,} tokens"
-        if not there.gpus:
-            return 1, None, _note(f"{said}. Here is {there}; for another machine pass gpus and gpu_gb.", "sizes")
-        if found:
-            return found, True, _note(f"{said}; on {found} of {there} that fits.", "sizes")
+    def split(self, tower: bool) -> tuple[int, bool | None, Note]:
+        """Over how many GPUs, with the vision tower or not, whether that fits, and in words."""
+        parts = loaded_bytes(load_config(self.name), "fp8" if self.fp8 else "bfloat16", self.context)
+        size, there = sum(size for part, size in parts.items() if tower or part != VISION), self.machine
+        number, fits = there.split(size)
+        said = f"{self.repo} takes {size / 1e9:.1f} GB: weights, and the cache of one text of {self.context:,} tokens"
         other = " Its FP8 checkpoint takes about half." if self.name in FP8 and not self.fp8 else ""
-        return ways[-1], False, _note(f"{said}: that does **not** fit into {there}.{other}", "sizes")
+        ends = {
+            None: f". Here is {there}; for another machine pass gpus and gpu_gb.",
+            True: f"; on {number} of {there} that fits.",
+            False: f"; that does **not** fit into {there}.{other}",
+        }
+        return number, fits, _note(said + ends[fits], "sizes")
 
     def yarn(self) -> dict[str, Any]:
         """What the config must say to read so far; nothing up to the native length."""
@@ -181,57 +156,75 @@ class _Asked:
         return {"text_config": {"rope_parameters": {**rope, **more}}}
 
 
-def _most(name: str) -> int:
-    return NATIVE if name in ("Qwen3.5-0.8B", "Qwen3.5-2B") else LONGEST
-
-
 def _note(text: str, source: str) -> Note:
     return Note(text, *SOURCES[source])
 
 
+@dataclass(frozen=True)
+class _Option:
+    """Words of a line, if something asks for them; what they do, and who says so."""
+
+    asked: object
+    words: tuple[str, ...]
+    text: str
+    source: str
+
+
+PARSER = "The parser of tool calls is `qwen3_coder`."
 YARN = "YaRN is static: it is on for every text, however short, and may cost quality there."
 
 
+def _over_gpus(
+    engine: str, asked: _Asked, begin: Sequence[str], number: str, options: Sequence[_Option], *, allow: str,
+    tower: bool,
+) -> Command:  # fmt: skip
+    """The line of an engine that splits a model over GPUs.
+
+    Args:
+        number: the option that says over how many.
+        allow: the variable without which the engine refuses lengths beyond the native one.
+        tower: whether the vision tower is loaded.
+    """
+    split, fits, note = asked.split(tower)
+    used = [option for option in options if option.asked]
+    words = [f"{allow}=1"] * bool(asked.yarn()) + [*begin, "--port", str(asked.port), number, str(split)]
+    words += [word for option in used for word in option.words]
+    notes = (note, *(_note(option.text, option.source) for option in used))
+    return Command(engine, asked.repo, _line(words), notes, fits)
+
+
 def _vllm(asked: _Asked) -> Command:
-    split, fits, note = asked.split()
-    words = ["vllm", "serve", asked.repo, "--port", str(asked.port), "--tensor-parallel-size", str(split),
-             "--max-model-len", str(asked.context), "--reasoning-parser", "qwen3"]  # fmt: skip
-    notes = [
-        note, _note("vLLM 0.17 or newer; `--reasoning-parser qwen3` takes thoughts out of the content.", "recipe"),
-        _note("Thoughts come in the field `reasoning`, which used to be `reasoning_content`.", "vllm docs"),
-    ]  # fmt: skip
-    if asked.tools:
-        words += ["--enable-auto-tool-choice", "--tool-call-parser", "qwen3_coder"]
-        notes.append(_note("The parser of tool calls is `qwen3_coder`.", "recipe"))
-    if asked.drafts:
-        words += ["--speculative-config", json.dumps({"method": "mtp", "num_speculative_tokens": asked.drafts})]
-        notes.append(_note('The method is "mtp"; the card still calls it "qwen3_next_mtp".', "recipe"))
-    if not asked.eyes:
-        words.append("--language-model-only")
-        notes.append(_note("`--language-model-only` leaves the vision tower out.", "recipe"))
-    if found := asked.yarn():
-        words = ["VLLM_ALLOW_LONG_MAX_MODEL_LEN=1", *words, "--hf-overrides", json.dumps(found)]
-        notes.append(_note(YARN, "recipe"))
-    return Command("vllm", asked.repo, _line(words), tuple(notes), fits)
+    begin = ("vllm", "serve", asked.repo, "--max-model-len", str(asked.context))
+    draft = json.dumps({"method": "mtp", "num_speculative_tokens": asked.drafts})
+    parser = ("--enable-auto-tool-choice", "--tool-call-parser", "qwen3_coder")
+    options = (
+        _Option(True, ("--reasoning-parser", "qwen3"),
+                "vLLM 0.17 or newer; `--reasoning-parser qwen3` takes thoughts out of the content.", "recipe"),
+        _Option(True, (), "Thoughts come in the field `reasoning`, which used to be `reasoning_content`.", "vllm docs"),
+        _Option(asked.tools, parser, PARSER, "recipe"),
+        _Option(asked.drafts, ("--speculative-config", draft),
+                'The method is "mtp"; the card still calls it "qwen3_next_mtp".', "recipe"),
+        _Option(not asked.eyes, ("--language-model-only",),
+                "`--language-model-only` leaves the vision tower out.", "recipe"),
+        _Option(asked.yarn(), ("--hf-overrides", json.dumps(asked.yarn())), YARN, "recipe"),
+    )  # fmt: skip
+    return _over_gpus("vllm", asked, begin, "--tensor-parallel-size", options,
+                      allow="VLLM_ALLOW_LONG_MAX_MODEL_LEN", tower=asked.eyes)  # fmt: skip
 
 
 def _sglang(asked: _Asked) -> Command:
-    split, fits, note = asked.split()
-    words = ["python", "-m", "sglang.launch_server", "--model-path", asked.repo, "--port", str(asked.port),
-             "--tp-size", str(split), "--context-length", str(asked.context),
-             "--reasoning-parser", "qwen3"]  # fmt: skip
-    notes = [note, _note("`--reasoning-parser qwen3` takes thoughts out of the content.", "card")]
-    if asked.tools:
-        words += ["--tool-call-parser", "qwen3_coder"]
-        notes.append(_note("The parser of tool calls is `qwen3_coder`.", "card"))
-    if asked.drafts:
-        words += ["--speculative-algo", "NEXTN", "--speculative-num-steps", str(asked.drafts),
-                  "--speculative-eagle-topk", "1", "--speculative-num-draft-tokens", str(asked.drafts + 1)]  # fmt: skip
-        notes.append(_note("MTP is called NEXTN; the card drafts 3.", "card"))
-    if found := asked.yarn():
-        words = ["SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN=1", *words, "--json-model-override-args", json.dumps(found)]
-        notes.append(_note(YARN, "card"))
-    return Command("sglang", asked.repo, _line(words), tuple(notes), fits)
+    begin = ("python", "-m", "sglang.launch_server", "--model-path", asked.repo, "--context-length", str(asked.context))
+    draft = ("--speculative-algo", "NEXTN", "--speculative-num-steps", str(asked.drafts),
+             "--speculative-eagle-topk", "1", "--speculative-num-draft-tokens", str(asked.drafts + 1))  # fmt: skip
+    options = (
+        _Option(True, ("--reasoning-parser", "qwen3"),
+                "`--reasoning-parser qwen3` takes thoughts out of the content.", "card"),
+        _Option(asked.tools, ("--tool-call-parser", "qwen3_coder"), PARSER, "card"),
+        _Option(asked.drafts, draft, "MTP is called NEXTN; the card drafts 3.", "card"),
+        _Option(asked.yarn(), ("--json-model-override-args", json.dumps(asked.yarn())), YARN, "card"),
+    )  # fmt: skip
+    return _over_gpus("sglang", asked, begin, "--tp-size", options,
+                      allow="SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN", tower=True)  # fmt: skip
 
 
 def _ollama(asked: _Asked) -> Command:
@@ -243,8 +236,8 @@ def _ollama(asked: _Asked) -> Command:
             "choose one of these, or another engine."
         )
     cache = memory(load_config(asked.name), asked.context).cache / 1e9
-    there, need = asked.machine, size + cache
-    fits = need <= max(there.gpus * there.gpu_gb, there.ram_gb) * 2**30 / 1e9
+    there = asked.machine
+    fits = size + cache <= there.largest / 1e9
     lines = [f"OLLAMA_CONTEXT_LENGTH={asked.context} ollama serve", f"ollama pull {tag}"]
     notes = [
         _note(f"The file has {size:g} GB.", "ollama tags"),

@@ -49,7 +49,7 @@ function makeDial(d, still, go) {
   if (d.notes) row.append(note);
   if (d.live && still) {
     slider.disabled = true;
-    row.append(make("span", "q35-faint", "needs a running kernel"));
+    row.append(make("div", "q35-dialnote", "needs a running kernel"));
   }
   return { row, slider, stop, show(n) {
     slider.value = n;

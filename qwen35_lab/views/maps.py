@@ -5,6 +5,7 @@ hangs on colour alone. Hovering gives every value in full.
 """
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import torch
@@ -60,16 +61,18 @@ def heat_map(
         f"Mean {short(float(finite.mean()))}, {float((finite < 0).float().mean()):.0%} negative.",
         provenance=provenance,
     )
+    height = max(220, min(640, 130 + 24 * len(rows)))
+    title = "<br>".join(wrap(what, (height - 130) // 7))  # along the bar, and no longer than it
     figure.add_heatmap(
         z=values.numpy(), x=list(columns), y=list(rows), zmin=low, zmax=high, xgap=1, ygap=1,
         colorscale=theme.DIVERGING if diverging else theme.SEQUENTIAL,
         text=legible(written or in_cells(values, high), values, high), texttemplate="%{text}", textfont=theme.CELL_FONT,
-        colorbar=theme.COLOURBAR | {"title": {"text": what, "side": "right"}},
+        colorbar=theme.COLOURBAR | {"title": {"text": title, "side": "right"}},
         hovertemplate=f"%{{y}} · %{{x}}<br>{what} %{{z:.4g}}<extra></extra>",
     )  # fmt: skip
     figure.update_xaxes(title=axes[1], type="category", showgrid=False, tickangle=-90 if crowded(columns) else 0)
     figure.update_yaxes(title=axes[0], type="category", showgrid=False, autorange="reversed")
-    figure.update_layout(height=max(220, min(640, 130 + 24 * len(rows))))
+    figure.update_layout(height=height)
     return figure
 
 

@@ -89,6 +89,21 @@ def test_the_exported_page_has_no_raw_formula(exported, open_exported):
     assert [text for text in prose.all_inner_texts() if "$" in text or "\\" in text] == []
 
 
+CUT_OFF = """() => [...document.querySelectorAll(".jp-OutputArea-child, .jp-OutputArea-output")].filter(
+    box => box.scrollHeight > box.clientHeight + 2).map(box => box.innerText.slice(-200))"""
+LEFT_EDGES = """() => [...new Set([...document.querySelectorAll(".jp-OutputArea-output")].map(
+    box => Math.round(box.getBoundingClientRect().left)))]"""
+
+
+@pytest.mark.parametrize("width", [390, 1024])
+def test_the_exported_page_shows_every_output_to_its_end_and_in_one_line(exported, open_exported, width):
+    tab = open_exported()
+    tab.resize(width, 900)
+    assert tab.soon(lambda: is_drawn(tab.page, exported[0]))
+    assert tab.soon(lambda: tab.page.evaluate(CUT_OFF) == []), tab.page.evaluate(CUT_OFF)
+    assert len(tab.page.evaluate(LEFT_EDGES)) == 1
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_exported_page_keeps_nobody_out(exported, open_exported, theme):
     tab = open_exported()

@@ -3,9 +3,12 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+PATIENCE = 60.0  # seconds; only what never happens takes that long
 
 
 class Line:
@@ -24,9 +27,8 @@ class Line:
     def send(self, text: str | bytes) -> None:
         self.connection.sendall(text.encode() if isinstance(text, str) else text)
 
-    def hangs_up(self, seconds: float = 5.0) -> bool:
+    def hangs_up(self) -> bool:
         """Whether the other side closes the connection."""
-        self.connection.settimeout(seconds)
         try:
             return self.connection.recv(1) == b""
         except TimeoutError:
@@ -43,7 +45,7 @@ def scripted(*scripts: Callable[[Line], None]) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         if thread.is_alive():
-            thread.join(5)
+            thread.join(PATIENCE)
         assert not thread.is_alive(), "the script waits for a connection that nobody makes"
 
 
@@ -51,7 +53,7 @@ def _follow(listening: socket.socket, scripts: Sequence[Callable[[Line], None]])
     for script in scripts:
         connection, _ = listening.accept()
         with connection:
-            connection.settimeout(5)
+            connection.settimeout(PATIENCE)
             request = b""
             while b"\r\n\r\n" not in request:
                 request += connection.recv(65536)
@@ -70,6 +72,12 @@ def event(finish: str | None = None, usage: dict[str, int] | None = None, **delt
     return f"data: {json.dumps(chunk)}\n\n"
 
 
+ANSWER = (
+    event(reasoning="so"), event(content="Yes"),
+    event("stop", {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}, content="."),
+)  # fmt: skip
+
+
 def says(*events: str, done: bool = True) -> Callable[[Line], None]:
     """A script: these events, and that this was all."""
 
@@ -80,9 +88,36 @@ def says(*events: str, done: bool = True) -> Callable[[Line], None]:
     return script
 
 
+class Endless:
+    """A script: an answer that begins and never ends. `begun` and `left` are set when it has, and when we hang up."""
+
+    def __init__(self, *events: str):
+        self.events, self.begun, self.left = events or (event(content="Ye"),), threading.Event(), threading.Event()
+
+    def __call__(self, line: Line) -> None:
+        line.head()
+        line.send("".join(self.events))
+        self.begun.set()
+        if line.hangs_up():
+            self.left.set()
+
+
+def breaks_off(line: Line) -> None:
+    """A script: the beginning of an answer, and no more."""
+    says(event(content="Ye"), done=False)(line)
+
+
 def refuses(status: int, body: str, kind: str = "application/json") -> Callable[[Line], None]:
     def script(line: Line) -> None:
         line.head(status, kind)
         line.send(body)
 
     return script
+
+
+def soon(happened: Callable[[], object]) -> bool:
+    """Wait until it happens; whether it did."""
+    deadline = time.monotonic() + PATIENCE
+    while not (done := happened()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(done)

@@ -5,12 +5,11 @@ import gc
 import io
 import json
 import threading
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
-from serving.scripted import Line, event, refuses, says, scripted
+from serving.scripted import PATIENCE, Endless, Line, breaks_off, event, refuses, says, scripted, soon
 
 import qwen35_lab as lab
 from qwen35_lab.serving.client import address
@@ -250,21 +249,10 @@ def test_the_only_model_is_taken_and_several_are_listed():
 # ------------------------------------------------------------------------------------------- what goes wrong
 
 
-def hangs_up_early(line: Line) -> None:
-    line.head()
-    line.send(event(content="Ye"))
-
-
-def waits(line: Line) -> None:
-    line.head()
-    line.send(event(content="Ye"))
-    assert line.hangs_up()
-
-
 TROUBLES = {
-    "dies in the middle": (hangs_up_early, "broke off in the middle"),
+    "dies in the middle": (breaks_off, "broke off in the middle"),
     "says nothing": (lambda line: None, "broke off in the middle"),
-    "is silent": (waits, "has said nothing for 0.3 seconds"),
+    "is silent": (Endless(), "has said nothing for 0.3 seconds"),
     "no model": (refuses(404, '{"error": {"message": "no model m"}}'), r"404: no model m\).*models"),
     "no field": (refuses(422, '{"detail": "Unexpected fields"}'), "refuses the request .422: Unexpected fields"),
     "no key": (refuses(401, '{"error": "no key"}'), "pass api_key"),
@@ -303,7 +291,7 @@ def test_a_list_of_models_that_is_none():
 
 
 def test_what_came_before_the_end_is_kept():
-    with scripted(hangs_up_early) as url:
+    with scripted(breaks_off) as url:
         reply = lab.Client(url, "m").chat_stream("Well?")
         with pytest.raises(lab.ServerError):
             list(reply)
@@ -315,24 +303,13 @@ def test_what_came_before_the_end_is_kept():
 
 def leaving(leave) -> tuple[bool, lab.serving.Reply]:
     """Whether the server sees that the client hangs up, when `leave(reply)` is done after the first piece."""
-    seen = threading.Event()
-
-    def script(line: Line) -> None:
-        line.head()
-        line.send(event(content="Ye"))
-        if line.hangs_up():
-            seen.set()
-
-    before = threading.active_count()
-    with scripted(script) as url:
+    before, endless = threading.active_count(), Endless()
+    with scripted(endless) as url:
         reply = lab.Client(url, "m").chat_stream("Well?")
         assert next(reply).text == "Ye"
         leave(reply)
-        found = seen.wait(5)
-    patience = time.monotonic() + 5  # for the thread that called `stop`
-    while threading.active_count() > before and time.monotonic() < patience:
-        time.sleep(0.01)
-    assert threading.active_count() == before
+        found = endless.left.wait(PATIENCE)
+    assert soon(lambda: threading.active_count() == before)  # the thread that called `stop` takes a moment to end
     return found, reply
 
 
@@ -350,21 +327,13 @@ def test_leaving_the_block_hangs_up():
 
 @pytest.mark.parametrize("read", [False, True])
 def test_dropping_the_reply_hangs_up(read):
-    seen = threading.Event()
-
-    def script(line: Line) -> None:
-        line.head()
-        line.send(event(content="Ye"))
-        if line.hangs_up():
-            seen.set()
-
-    with scripted(script) as url:
+    with scripted(endless := Endless()) as url:
         reply = lab.Client(url, "m").chat_stream("Well?")
         if read:
             next(reply)
         del reply
         gc.collect()
-        assert seen.wait(5)
+        assert endless.left.wait(PATIENCE)
 
 
 def test_stop_from_another_thread_wakes_the_one_that_waits():

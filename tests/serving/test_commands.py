@@ -9,6 +9,7 @@ import pytest
 import qwen35_lab as lab
 from qwen35_lab.analysis import reach_of
 from qwen35_lab.family import OFFICIAL
+from qwen35_lab.family.stored import CACHE, WEIGHTS
 from qwen35_lab.serving import commands
 
 ENGINES = ("vllm", "sglang", "ollama", "llama.cpp", "transformers")
@@ -56,6 +57,18 @@ def test_what_fits_is_split_over_as_few_gpus_as_it_takes(model, gpus, gpu_gb, sp
         command = lab.serve_command(engine, model, gpus=gpus, gpu_gb=gpu_gb)
         assert (int(option(command, name)), command.fits) == (split, fits)
         assert ("**not**" in command.notes[0].text) != fits and command.notes[0].checked
+
+
+@pytest.mark.parametrize("name, dtype", [("0.8B", "bfloat16"), ("27B-FP8", "fp8"), ("35B-A3B-FP8", "fp8")])
+def test_it_counts_as_will_it_fit_does(name, dtype):
+    """Weights as they are stored, and cache; our own buffers are not the engine's."""
+    counted = lab.will_it_fit(name.removesuffix("-FP8"), dtype, 50_000, bytes=1e12).terms
+    whole = sum(counted[part] for part in (*WEIGHTS, *CACHE))
+    assert f"takes {whole / 1e9:.1f} GB" in lab.serve_command("vllm", name, context=50_000).notes[0].text
+    blind = lab.serve_command("vllm", name, context=50_000, eyes=False, drafts=1).notes[0].text
+    assert f"takes {(whole - counted['vision tower']) / 1e9:.1f} GB" in blind  # the MTP head drafts
+    seeing = lab.serve_command("sglang", name, context=50_000, eyes=False).notes[0].text
+    assert f"takes {whole / 1e9:.1f} GB" in seeing  # whose line cannot leave the tower out
 
 
 def test_without_gpus_it_says_so():
@@ -108,6 +121,9 @@ def test_ollama_knows_its_files_and_its_short_default_context():
         (("vllm", "9B", {"drafts": -1}), lab.InputError, "0 or more"),
         (("vllm", "9B", {"gpus": 2.5}), lab.InputError, "pass a whole number"),
         (("vllm", "9B", {"gpus": 1, "gpu_gb": -1}), lab.InputError, "How large are the GPUs"),
+        (("vllm", "9B", {"gpus": 1, "gpu_gb": "24"}), lab.InputError, "How large are the GPUs"),
+        (("vllm", "9B", {"port": "8000"}), lab.InputError, "port is '8000'; pass a whole number, 1 or more"),
+        (("vllm", 9), lab.ConfigError, "no shipped config"),
         (("llama.cpp", "27B-FP8"), lab.InputError, "GGUF"),
         (("transformers", "9B", {"drafts": 2}), lab.InputError, "as they are"),
     ],

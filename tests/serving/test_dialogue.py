@@ -4,15 +4,12 @@ import threading
 
 import pytest
 from PIL import Image
-from serving.scripted import Line, event, says, scripted
+from serving.scripted import ANSWER, PATIENCE, Endless, Line, breaks_off, says, scripted, soon
 
 import qwen35_lab as lab
 from qwen35_lab.paths import data_path
 from qwen35_lab.serving import Dialogue
 from qwen35_lab.serving.wire import data_url
-
-USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
-ANSWER = (event(reasoning="so"), event(content="Yes"), event("stop", USAGE, content="."))
 
 
 @pytest.fixture(scope="module")
@@ -39,36 +36,24 @@ def test_questions_and_answers_become_turns_and_messages():
 
 
 def test_stop_keeps_what_came_and_the_conversation_goes_on():
-    begun = threading.Event()
-
-    def endless(line: Line) -> None:
-        line.head()
-        line.send(event(content="Ye"))
-        begun.set()
-        assert line.hangs_up()
-
+    endless = Endless()
     with scripted(endless, says(*ANSWER)) as url:
         talk = Dialogue({"far": lab.Client(url, "m")})
         worker = threading.Thread(target=talk.say, args=("Well?",))
         worker.start()
-        assert begun.wait(5) and talk.busy and not talk.say("Not now.")
-        while talk.turns[-1].text != "Ye":
-            pass
+        assert endless.begun.wait(PATIENCE) and talk.busy and not talk.say("Not now.")
+        assert soon(lambda: talk.turns[-1].text == "Ye")
         talk.clear()  # refused while it is busy
         talk.stop()
-        worker.join(5)
-        assert not worker.is_alive() and not talk.error
+        worker.join(PATIENCE)
+        assert not worker.is_alive() and not talk.error and endless.left.wait(PATIENCE)
         assert (talk.turns[-1].text, talk.turns[-1].end) == ("Ye", "stopped")
         assert talk.say("And now?") and talk.turns[-1].text == "Yes."
     assert [message["content"] for message in talk.messages] == ["Well?", "Ye", "And now?", "Yes."]
 
 
 def test_a_broken_answer_is_said_and_can_be_asked_again():
-    def dies(line: Line) -> None:
-        line.head()
-        line.send(event(content="Ye"))
-
-    with scripted(dies, says(*ANSWER)) as url:
+    with scripted(breaks_off, says(*ANSWER)) as url:
         talk = Dialogue({"far": lab.Client(url, "m")})
         talk.say("Well?")
         assert "broke off in the middle" in talk.error and talk.turns[-1].end == "broken" and talk.state()["again"]

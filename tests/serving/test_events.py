@@ -62,14 +62,17 @@ def test_a_stream_that_comes_byte_by_byte_holds_the_same_events(stream):
         ("data: a\r\n\r\ndata: b\r\n\r\n", ["a", "b"]),
         ("data: a\r\rdata: b\n\n", ["a", "b"]),
         ("data: a\r\ndata: b\r\n\r\n", ["a\nb"]),  # a line's end that is cut in two is no empty line
+        ("data: a\r\n\ndata: b\r\n\n", ["a", "b"]),  # and takes no more than its own second half
         ("data: a\u2028b\x0bc\x85d\n\n", ["a\u2028b\x0bc\x85d"]),  # where str.splitlines would cut
         ("\ufeffdata: a\n\n", ["a"]),
         ("data: \ufeffa\n\n", ["\ufeffa"]),  # elsewhere it is a letter
     ],
 )
 def test_the_standards_corners(raw, events):
-    assert parsed(raw.encode()) == events
-    assert parsed(raw.encode(), list(range(len(raw.encode())))) == events
+    sent = raw.encode()
+    cuts = range(len(sent))
+    assert parsed(sent) == parsed(sent, list(cuts)) == events
+    assert [cut for cut in cuts if parsed(sent, [cut]) != events] == []
 
 
 def test_bytes_that_are_no_text_do_not_end_the_stream():

@@ -2,20 +2,15 @@
 
 import io
 import json
-import threading
-import time
 
 import pytest
 from PIL import Image
-from serving.scripted import Line, event, says, scripted
+from serving.scripted import ANSWER, PATIENCE, Endless, Line, says, scripted, soon
 
 import qwen35_lab as lab
 from qwen35_lab.serving import Turn
 from qwen35_lab.views import chat
 from qwen35_lab.views.chat import stats
-
-USAGE = {"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9}
-ANSWER = (event(reasoning="so"), event(content="Yes"), event("stop", USAGE, content="."))
 
 
 def ask(widget, what: str, count: int, **more) -> None:
@@ -24,18 +19,15 @@ def ask(widget, what: str, count: int, **more) -> None:
     widget.ask = json.dumps(told)
 
 
-def wait(happened) -> None:
-    deadline = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def shown(widget) -> list[str]:
+    return [turn["text"] for turn in json.loads(widget.view)["turns"]]
 
 
 def test_a_first_question_is_answered_before_it_is_shown():
     with scripted(says(*ANSWER)) as url:
         widget = chat({"far": lab.Client(url, "m")}, first="Well?", thinking=True)
     view = json.loads(widget.view)
-    assert [turn["text"] for turn in view["turns"]] == ["Well?", "Yes."] and not view["busy"]
+    assert shown(widget) == ["Well?", "Yes."] and not view["busy"]
     assert view["turns"][1]["reasoning"] == "so" and "4 written" in view["turns"][1]["stats"]
     assert "(thinks: so) Yes." in widget.alt() and widget.thinking == 1
     assert widget.provenance().startswith("OTHER · m · http://127.0.0.1")
@@ -51,31 +43,24 @@ def test_what_the_browser_asks_is_done_in_a_thread_of_its_own():
     with scripted(script) as url:
         widget = chat({"one": lab.Client("http://127.0.0.1:9", "x"), "far": lab.Client(url, "m")})
         ask(widget, "say", 1, text="Well?", image="", backend=1, thinking=2)
-        wait(lambda: widget.turns and not widget.busy and json.loads(widget.view)["turns"][-1]["text"] == "Yes.")
+        assert soon(lambda: not widget.busy and shown(widget) == ["Well?", "Yes."])
         ask(widget, "say", 1, text="Heard twice?", image="")  # the same message once more
         assert len(widget.turns) == 2
     assert bodies[0]["chat_template_kwargs"] == {"enable_thinking": False} and widget.turns[1].by == "far"
 
 
 def test_stop_is_heard_while_it_answers():
-    begun = threading.Event()
-
-    def endless(line: Line) -> None:
-        line.head()
-        line.send(event(content="Ye"))
-        begun.set()
-        assert line.hangs_up()
-
+    endless = Endless()
     with scripted(endless) as url:
         widget = chat({"far": lab.Client(url, "m")})
         ask(widget, "say", 1, text="Well?", image="")
-        assert begun.wait(5)
-        wait(lambda: widget.turns[-1].text == "Ye")
+        assert endless.begun.wait(PATIENCE)
+        assert soon(lambda: widget.turns[-1].text == "Ye")
         ask(widget, "say", 2, text="Not now.", image="")
         with pytest.raises(lab.InputError, match="still being written"):
             widget.say("Nor now.")
         ask(widget, "stop", 3)
-        wait(lambda: not widget.busy)
+        assert soon(lambda: not widget.busy) and endless.left.wait(PATIENCE)
     assert widget.turns[-1].end == "stopped" and "stopped here" in json.loads(widget.view)["turns"][-1]["stats"]
 
 
@@ -88,11 +73,10 @@ def test_an_error_is_sent_and_can_be_tried_again_and_cleared():
     with scripted(says(*ANSWER)) as url:
         widget._dialogue.backends["far"].url = url
         ask(widget, "again", 1)
-        wait(
-            lambda: not widget.busy and not widget.error and len(widget.turns) == 2 and widget.turns[-1].text == "Yes."
-        )
+        assert soon(lambda: not widget.busy and not widget.error and len(widget.turns) == 2)
+        assert widget.turns[-1].text == "Yes."
     ask(widget, "clear", 2)
-    assert json.loads(widget.view)["turns"] == []
+    assert shown(widget) == []
 
 
 def test_the_picture_shows_the_conversation_and_grows_with_it():

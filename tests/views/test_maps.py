@@ -34,6 +34,15 @@ def test_a_heat_map_draws_the_numbers_and_names_the_extremes():
     assert figure.provenance() == FROM and "20% negative" in figure.alt()
 
 
+@pytest.mark.parametrize("rows", [2, 20])
+def test_the_name_of_a_scale_is_no_longer_than_the_scale(rows):
+    values, names = torch.rand(rows, 2), [str(n) for n in range(rows)]
+    figure = heat_map(values, names, ["a", "b"], provenance=FROM, what="share of the values that pass")
+    lines = figure.data[0].colorbar.title.text.split("<br>")
+    assert " ".join(lines) == "share of the values that pass" and (len(lines) == 1) == (rows == 20)
+    assert 7 * max(map(len, lines)) <= figure.layout.height - 130
+
+
 def test_values_that_are_never_negative_get_a_scale_from_zero():
     figure = heat_map(torch.tensor([[0.5, 2.0]]), ["r"], ["a", "b"], provenance=FROM)
     assert (figure.data[0].zmin, figure.data[0].zmax) == (0, 2)
