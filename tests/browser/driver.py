@@ -37,6 +37,7 @@ BUTTON = ":is(button, [role=button]):not([data-q35-quiet], .modebar-btn)"  # the
 NOISE = {
     r"net::ERR_ABORTED": "the page was left, or a picture replaced, while it loaded",
     r"WebSocket is closed before the connection is established": "the page was left while it loaded",
+    r"warning: Plugin @jupyterlab/\S+ \(with \d+ dependants\) took": "JupyterLab's own start, on a busy machine",
 }
 
 
