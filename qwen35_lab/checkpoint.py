@@ -25,8 +25,10 @@ from .config import ModelConfig, TextConfig
 from .config_json import multimodal, text_only
 from .errors import CheckpointError
 from .files import write_folder
+from .fp8 import FIELD, FP8, SCALE, BlockFP8, fault_of, fp8_words, to_fp8
 from .model import MultimodalModel, TextModel, build
-from .names import PREFIXES, name_map, official_name, vision_names
+from .names import PREFIXES, is_rounded, name_map, official_name, vision_names
+from .quantise import dequantise
 
 IGNORED = (r"mtp\..*",)  # parts of the architecture this model does not have
 UNSEEN = r"model\.visual\..*"  # left out where the config has no vision: a language model out of a larger checkpoint
@@ -67,13 +69,13 @@ def read_model(
     with torch.device("meta"):
         model = build(config)
     with ExitStack() as stack:
-        tensors = _Tensors(folder, stack)
-        notes = _without_mtp(model, tensors)
+        tensors = _Tensors(folder, stack, config.fp8)
+        notes = _without_mtp(model, tensors) + tensors.notes()
         names = name_map(config.text) | vision_names(config.vision)
         prefix = next((p for p in PREFIXES if p + "embed_tokens.weight" in tensors), PREFIXES[-1])
         dtype = dtype or tensors.dtype(prefix + "embed_tokens.weight")
         parameters = dict(model.named_parameters())
-        problems, used, size = [], set(), 0
+        problems, used = [], set()
         big = sum(p.numel() for p in parameters.values()) > 100e6
         for ours, parameter in tqdm(parameters.items(), "Loading", unit=" tensors", disable=not big, leave=False):
             official = official_name(names[ours], prefix)
@@ -82,12 +84,14 @@ def read_model(
             if missing:
                 problems.append(f"{missing[0] if len(missing) < len(sources) else official} is missing")
                 continue
-            used.update(sources)
-            tensor = tensors.read(official, sources)
+            used.update(sources, tensors.scales(sources))
+            if fault := tensors.fault(sources):
+                problems.append(fault)
+                continue
+            tensor = tensors.read(official, sources, dtype)
             if tensor.shape != parameter.shape:
                 problems.append(f"{official} has shape {list(tensor.shape)}, expected {list(parameter.shape)}")
                 continue
-            size += tensor.numel() * tensor.element_size()
             _assign(model, ours, tensor.to(device=device, dtype=dtype_of(ours, dtype)))
         left = [name for name in tensors if name not in used]
         ignored = [n for n in left if _is_ignored(n, config)]
@@ -98,7 +102,7 @@ def read_model(
                 f"The checkpoint {folder} does not match its config.json: {'; '.join(problems[:5])}{more}; "
                 "download it again, or check that config.json and the weights belong together."
             )
-    return model.eval(), LoadReport(folder, len(used), size, sorted(ignored), notes)
+    return model.eval(), LoadReport(folder, len(used), tensors.bytes, sorted(ignored), notes)
 
 
 def _without_mtp(model: TextModel, tensors: "_Tensors") -> tuple[str, ...]:
@@ -129,6 +133,7 @@ def write_model(
     *,
     overwrite: bool = False,
     max_shard_bytes: int = 5_000_000_000,
+    fp8_block: tuple[int, int] | None = None,
 ) -> None:
     """Write `config.json` and safetensors that transformers' Auto classes load, atomically: all or nothing.
 
@@ -136,11 +141,15 @@ def write_model(
         extra: files to copy along (tokenizer, chat template, …).
         overwrite: replace a folder that exists.
         max_shard_bytes: larger models are split into several files with an index.
+        fp8_block: write the matrices of layers in FP8, with a scale for so many rows × columns; see fp8.py.
     """
     seeing = isinstance(model, MultimodalModel)
     names = name_map(model.config) | vision_names(config.vision if seeing else None)
     prefix = PREFIXES[0 if seeing else 1]
     tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in model.named_parameters()}
+    fp8 = None
+    if fp8_block:
+        tensors, fp8 = to_fp8(tensors, {name for name in tensors if is_rounded(name)}, fp8_block)
     shards = _shards(tensors, max_shard_bytes)
     with write_folder(folder, overwrite=overwrite) as beside:
         for file, part in shards.items():
@@ -156,16 +165,18 @@ def write_model(
             (beside / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
         dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
         words = (multimodal if seeing else text_only)(config, dtype, mtp=model.mtp is not None)
+        words |= {FIELD: fp8_words(fp8)} if fp8 else {}
         (beside / "config.json").write_text(json.dumps(words, indent=2) + "\n")
         for path in extra:
             (beside / path.name).write_bytes(path.read_bytes())
 
 
 class _Tensors:
-    """All tensors of a folder's safetensors files, by official name."""
+    """All tensors of a folder's safetensors files, by official name; what is in FP8 is dequantised when it is read."""
 
-    def __init__(self, folder: Path, stack: ExitStack):
-        self.folder = folder
+    def __init__(self, folder: Path, stack: ExitStack, fp8: BlockFP8 | None = None):
+        self.folder, self.fp8 = folder, fp8
+        self.bytes = 0  # of what was read, as stored
         self.files: dict[str, Any] = {}
         self.where: dict[str, str] = {}
         for file in _weight_files(folder):
@@ -184,7 +195,19 @@ class _Tensors:
         return iter(self.where)
 
     def dtype(self, name: str) -> torch.dtype:
-        return self.read(name, [name]).dtype if name in self else torch.float32
+        return self._stored(name).dtype if name in self else torch.float32
+
+    def notes(self) -> tuple[str, ...]:
+        """Raises CheckpointError if config.json promises FP8 and no tensor is in it."""
+        if self.fp8 is None:
+            return ()
+        count = sum(self._slice(name).get_dtype() == FP8 for name in self)
+        if not count:
+            raise CheckpointError(
+                f"{self.folder}/config.json promises FP8 weights, and there are none; take out `{FIELD}` there."
+            )
+        rows, columns = self.fp8.block
+        return (f"{count} tensors were in FP8, with a scale for each {rows} × {columns} block: dequantised.",)
 
     def sources(self, official: str, config: TextConfig) -> list[str]:
         """The tensors a parameter is made of: itself, or, where experts are stored one by one, all of theirs."""
@@ -194,9 +217,34 @@ class _Tensors:
         parts = ("gate_proj", "up_proj") if part == "gate_up_proj" else ("down_proj",)
         return [f"{stem}.{e}.{p}.weight" for e in range(config.num_experts) for p in parts]
 
-    def read(self, official: str, sources: list[str]) -> Tensor:
+    def scales(self, sources: list[str]) -> list[str]:
+        return [name + SCALE for name in sources if name + SCALE in self]
+
+    def fault(self, sources: list[str]) -> str:
+        """What is wrong with the scales of a parameter, or nothing."""
+        pairs = ((name, self._slice(name + SCALE) if name + SCALE in self else None) for name in sources)
+        return next(filter(None, (fault_of(name, self._slice(name), scale, self.fp8) for name, scale in pairs)), "")
+
+    def _slice(self, name: str) -> Any:
+        """Shape and dtype without the data."""
+        return self.files[self.where[name]].get_slice(name)
+
+    def _stored(self, name: str) -> Tensor:
+        return self.files[self.where[name]].get_tensor(name)
+
+    def _one(self, name: str, dtype: torch.dtype) -> Tensor:
+        """A tensor as stored; out of FP8 in `dtype`, or in float32 if that is wider."""
+        tensor = self._stored(name)
+        self.bytes += tensor.numel() * tensor.element_size()
+        if self.fp8 is None or name + SCALE not in self:
+            return tensor
+        scale = self._stored(name + SCALE)
+        self.bytes += scale.numel() * scale.element_size()
+        return dequantise(tensor, scale, self.fp8.block, dtype)
+
+    def read(self, official: str, sources: list[str], dtype: torch.dtype) -> Tensor:
         """The parameter [shape as in the model]; per-expert tensors are fused."""
-        found = [self.files[self.where[name]].get_tensor(name) for name in sources]
+        found = [self._one(name, dtype) for name in sources]
         if sources == [official]:
             return found[0]
         if official.endswith("gate_up_proj"):

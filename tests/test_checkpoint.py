@@ -520,7 +520,7 @@ def test_a_download_that_breaks_off_and_one_that_never_finished(
 def test_quantised_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     _, folder = written("dense", tmp_path / "ckpt")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "fp8"}}))
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
     with pytest.raises(lab.ConfigError, match="quantization_config"):
         lab.load(folder)
 
