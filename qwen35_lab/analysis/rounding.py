@@ -1,0 +1,143 @@
+"""What rounding one kind of tensor does to what a model says.
+
+The weights of a kind are replaced by what a number format leaves of them, the model reads its texts once more, and the
+two distributions of every next token are compared. Products are computed as before: the error is that of the weights.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..formats import find_format, round_to
+from ..names import is_rounded
+from ..quantise import Block, rounded
+from ..qwen import Prompt, Qwen
+
+KINDS: Mapping[str, str] = {
+    "embeddings and head": r"^(embed_tokens|lm_head)\.",
+    "in_proj_qkv": r"\.in_proj_qkv\.",
+    "in_proj_z": r"\.in_proj_z\.",
+    "in_proj_b (β)": r"\.in_proj_b\.",
+    "in_proj_a (decay)": r"\.in_proj_a\.",
+    "convolution": r"\.conv\.",
+    "A_log": r"\.A_log$",
+    "dt_bias": r"\.dt_bias$",
+    "out_proj": r"\.out_proj\.",
+    "attention q": r"\.q_proj\.",
+    "attention k": r"\.k_proj\.",
+    "attention v": r"\.v_proj\.",
+    "attention o": r"\.o_proj\.",
+    "feed-forward": r"ffn\.(gate|up|down)_proj\.weight$",
+    "router": r"\.router\.",
+    "shared gate": r"\.shared_gate_proj\.",
+    "shared expert": r"\.shared_expert\.",
+    "experts": r"ffn\.(gate_up|down)_proj$",
+    "norms": r"norm\.",
+}  # kind -> parameters, by our names; of the language model
+
+# how a format is used, if nothing else is said
+SHARING: Mapping[str, str] = {"e4m3": "block", "e5m2": "block", "int8": "channel", "int4": "group"}
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What rounding did. KL is the mean over tokens, in nats; `moved` the share of tokens with another first choice."""
+
+    kind: str
+    format: str
+    weights: int  # how many were rounded
+    error: float  # ‖ŵ − w‖ / ‖w‖
+    kl: float
+    moved: float
+    official: bool  # official FP8 files hold this kind in FP8
+
+
+def kinds_of(qwen: Qwen) -> dict[str, list[str]]:
+    """The kinds that a model has, and the names of their parameters; without vision tower and MTP head."""
+    found: dict[str, list[str]] = {}
+    for name, _ in qwen.model.named_parameters():
+        if not name.startswith(("vision.", "mtp.")):
+            kind = next(kind for kind, pattern in KINDS.items() if re.search(pattern, name))
+            found.setdefault(kind, []).append(name)
+    return {kind: found[kind] for kind in KINDS if kind in found}
+
+
+def rounded_weight(weight: Tensor, fmt: str, shared_by: str | Block | None = None) -> Tensor:
+    """What a format leaves of a parameter of any shape. bf16 and fp16 need no scale; a vector is one row."""
+    if find_format(fmt).bits > 8:
+        return round_to(weight, fmt)
+    flat = weight.reshape(1, -1) if weight.ndim == 1 else weight.flatten(1) if weight.shape[1] == 1 else weight
+    return rounded(flat, fmt, shared_by or SHARING[fmt]).reshape(weight.shape)
+
+
+def with_rounded(qwen: Qwen, names: Sequence[str], fmt: str, shared_by: str | Block | None = None) -> Qwen:
+    """A twin of the model whose named parameters are rounded; the model itself stays as it is."""
+    twin = qwen.twin()
+    for name in names:
+        _put(twin, name, rounded_weight(qwen.model.get_parameter(name).detach(), fmt, shared_by))
+    return twin
+
+
+def _put(qwen: Qwen, name: str, weight: Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    parameter = weight if isinstance(weight, nn.Parameter) else nn.Parameter(weight, requires_grad=False)
+    setattr(qwen.model.get_submodule(owner), leaf, parameter)
+
+
+class Bench:
+    """A model, the texts it reads, and what it says of them as it is."""
+
+    def __init__(self, qwen: Qwen, prompts: Sequence[Prompt]):
+        if not prompts:
+            raise InputError("There is nothing to read; pass at least one prompt.")
+        self.qwen, self.kinds = qwen, kinds_of(qwen)
+        self.ids = [qwen.encode(prompt) for prompt in prompts]
+        self.exact, self.twin = self.says(qwen), qwen.twin()
+
+    @torch.inference_mode()
+    def says(self, qwen: Qwen) -> Tensor:
+        """log p of every next token, all texts one after the other: [token, vocabulary]."""
+        logits = [qwen.model(ids).logits[0] for ids in self.ids]
+        return torch.cat(logits).double().log_softmax(-1).cpu()
+
+    def against(self, other: Qwen) -> tuple[float, float]:
+        """Mean KL of another model's predictions, in nats; share of tokens with another first choice."""
+        said = self.says(other)
+        kl = (self.exact.exp() * (self.exact - said)).sum(-1).clamp(min=0)
+        return float(kl.mean()), float((self.exact.argmax(-1) != said.argmax(-1)).double().mean())
+
+    def harm(self, kinds: str | Sequence[str], fmt: str, shared_by: str | Block | None = None) -> Harm:
+        """Round one kind, or several together.
+
+        Raises:
+            InputError: a kind that this model does not have.
+        """
+        chosen = [kinds] if isinstance(kinds, str) else list(kinds)
+        if strange := [kind for kind in chosen if kind not in self.kinds]:
+            raise InputError(f"This model has no {strange[0]!r}; its kinds of tensors are {', '.join(self.kinds)}.")
+        names = [name for kind in chosen for name in self.kinds[kind]]
+        exact = {name: self.qwen.model.get_parameter(name) for name in names}
+        off = whole = 0.0
+        try:
+            for name, weight in exact.items():
+                _put(self.twin, name, left := rounded_weight(weight.detach(), fmt, shared_by))
+                off += float((left - weight.detach()).double().square().sum())
+                whole += float(weight.detach().double().square().sum())
+            kl, moved = self.against(self.twin)
+        finally:
+            for name, weight in exact.items():
+                _put(self.twin, name, weight)
+        weights, error = sum(weight.numel() for weight in exact.values()), (off / whole) ** 0.5 if whole else 0.0
+        return Harm(" + ".join(chosen), fmt, weights, error, kl, moved, all(is_rounded(name) for name in names))
+
+
+def rounding_harm(
+    qwen: Qwen, prompts: Sequence[Prompt], formats: Sequence[str] = ("bf16", "e4m3", "int8", "int4")
+) -> list[Harm]:
+    """Every kind of tensor alone, in every format: one pass over the prompts for each."""
+    bench = Bench(qwen, prompts)
+    return [bench.harm(kind, fmt) for kind in bench.kinds for fmt in formats]
