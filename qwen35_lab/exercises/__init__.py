@@ -13,6 +13,7 @@ from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
 from .experts import CHECKS as EXPERTS
+from .few_bits import CHECKS as FEW_BITS
 from .forward_pass import CHECKS as FORWARD_PASS
 from .long_documents import CHECKS as LONG_DOCUMENTS
 from .patching import CHECKS as PATCHING
@@ -30,7 +31,7 @@ from .wrong import WRONG
 
 CHECKS = {
     **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS, **ACTIVE,
-    **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **PATCHING, **LONG_DOCUMENTS,
+    **VISION, **SNAPSHOTS, **DRAFTING, **FEW_BITS, **PRICING, **PATCHING, **LONG_DOCUMENTS,
 }  # fmt: skip
 
 

@@ -79,8 +79,9 @@ def fading_chart(found: Fading) -> Figure:
 
 
 def half_life_chart(
-    formats: Sequence[str] = ("bf16", "fp16"), lives: Sequence[float] = (), span: tuple[float, float] = (1, 5_000)
-) -> Figure:
+    formats: Sequence[str] = ("bf16", "fp16"), lives: Sequence[float] = (), span: tuple[float, float] = (1, 5_000), *,
+    provenance: object = "RANDOM · no model, numbers alone · float64",
+) -> Figure:  # fmt: skip
     """The half-life that is left when α is rounded, against the one that was meant; lines end where it is infinite.
 
     Args:
@@ -95,7 +96,7 @@ def half_life_chart(
     figure = Figure(
         caption=f"{ends[0][0].upper()}{ends[0][1:]}; {listed(ends[1:])}. " + (f"The ticks: {lost}." if lives else ""),
         alt="Half-life after rounding α against the half-life before. " + "; ".join(ends),
-        provenance="RANDOM · no model, numbers alone · float64",
+        provenance=provenance,
     )
     figure.add_scatter(x=meant, y=meant, mode="lines", name="exact",
                        line={"color": theme.COLOURS["stream"], "dash": "dot", "width": 1.5})  # fmt: skip
