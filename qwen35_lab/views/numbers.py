@@ -18,7 +18,7 @@ NUMBERS = (
     130.0, 300.0, 460.0, 1_000.0, 60_000.0, 70_000.0,
 )  # fmt: skip
 COLUMNS = ("±", *(f"e{n}" for n in reversed(range(8))), *(f"f{n}" for n in range(1, 11)))
-BY = {"tensor": "tensor", "channel": "row", "block": "128 × 128", "group": "128 in a row"}
+BY = {"tensor": "tensor", "channel": "row", "block": "128 × 128", "group": "row of 128"}
 
 
 def number_deck(numbers: Sequence[float] = NUMBERS, formats: Sequence[str] = SHOWN, start: float = 3.4) -> Deck:
@@ -47,7 +47,7 @@ def number_deck(numbers: Sequence[float] = NUMBERS, formats: Sequence[str] = SHO
             Heat("Bits", shown, ("number",), Axis("format", list(formats)), Axis("bit", COLUMNS), signed=False,
                  limit=1.0, text=True, reading="{row}, {column}"),
             Bars("Off by, of the number", list(formats), {"error": 100 * off}, ("number",), signed=False, unit="%"),
-            Curves("Off by, from 0.001 to 1,000", Axis("number", [f"{v:.3g}" for v in grid]), off_at, unit="%"),
+            Curves("Off by, from 0.001 to 1,000", Axis("number", [short(v) for v in grid.tolist()]), off_at, unit="%"),
         ],
         [Dial("number", [f"{value:g}" for value in numbers], start=at)],
         notes=[" · ".join(f"{fmt.name} {value:.6g}" for fmt, value in zip(found, row)) for row in near.tolist()],

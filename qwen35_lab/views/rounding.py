@@ -44,7 +44,7 @@ def harm_chart(found: Sequence[Harm], *, provenance: object) -> Figure:
             marker={"color": theme.COLOURS[colour], "symbol": symbol, "size": 9},
             hovertemplate=f"{fmt}<br>%{{y}}: %{{x:.2e}} nats<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(title="KL of the next token, mean, nats (log scale)", type="log", dtick=1,
+    figure.update_xaxes(title="KL, nats (log scale)", type="log", dtick=1,
                         exponentformat="power")  # fmt: skip
     figure.update_yaxes(type="category", tickfont_size=11)
     figure.update_layout(height=130 + 21 * len(order))
