@@ -9,26 +9,24 @@ Official names: the checkpoints on the Hub, and `transformers/models/qwen3_5*/mo
 
 import json
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .config import ModelConfig, TextConfig
+from .config import ModelConfig
 from .config_json import multimodal, text_only
 from .errors import CheckpointError
 from .files import write_folder
-from .fp8 import FIELD, FP8, SCALE, BlockFP8, fault_of, fp8_words, to_fp8
+from .fp8 import FIELD, fp8_words, is_rounded, to_fp8
 from .model import MultimodalModel, TextModel, build
-from .names import PREFIXES, is_rounded, name_map, official_name, vision_names
-from .quantise import dequantise
+from .names import PREFIXES, name_map, official_name, vision_names
+from .tensors import INDEX, StoredTensors
 
 IGNORED = (r"mtp\..*",)  # parts of the architecture this model does not have
 UNSEEN = r"model\.visual\..*"  # left out where the config has no vision: a language model out of a larger checkpoint
@@ -69,7 +67,7 @@ def read_model(
     with torch.device("meta"):
         model = build(config)
     with ExitStack() as stack:
-        tensors = _Tensors(folder, stack, config.fp8)
+        tensors = StoredTensors(folder, stack, config.fp8)
         notes = _without_mtp(model, tensors) + tensors.notes()
         names = name_map(config.text) | vision_names(config.vision)
         prefix = next((p for p in PREFIXES if p + "embed_tokens.weight" in tensors), PREFIXES[-1])
@@ -105,7 +103,7 @@ def read_model(
     return model.eval(), LoadReport(folder, len(used), tensors.bytes, sorted(ignored), notes)
 
 
-def _without_mtp(model: TextModel, tensors: "_Tensors") -> tuple[str, ...]:
+def _without_mtp(model: TextModel, tensors: StoredTensors) -> tuple[str, ...]:
     """Take off an MTP head that the config promises and the files do not hold (transformers writes such); say so."""
     if model.mtp is None or any(name.startswith("mtp.") for name in tensors):
         return ()
@@ -134,6 +132,7 @@ def write_model(
     overwrite: bool = False,
     max_shard_bytes: int = 5_000_000_000,
     fp8_block: tuple[int, int] | None = None,
+    eyes: bool = True,
 ) -> None:
     """Write `config.json` and safetensors that transformers' Auto classes load, atomically: all or nothing.
 
@@ -142,11 +141,13 @@ def write_model(
         overwrite: replace a folder that exists.
         max_shard_bytes: larger models are split into several files with an index.
         fp8_block: write the matrices of layers in FP8, with a scale for so many rows × columns; see fp8.py.
+        eyes: False writes the language model alone, without its vision tower.
     """
-    seeing = isinstance(model, MultimodalModel)
+    seeing = eyes and isinstance(model, MultimodalModel)
     names = name_map(model.config) | vision_names(config.vision if seeing else None)
     prefix = PREFIXES[0 if seeing else 1]
-    tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in model.named_parameters()}
+    written = {n: p for n, p in model.named_parameters() if eyes or not n.startswith("vision.")}
+    tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in written.items()}
     fp8 = None
     if fp8_block:
         tensors, fp8 = to_fp8(tensors, {name for name in tensors if is_rounded(name)}, fp8_block)
@@ -162,114 +163,13 @@ def write_model(
             weight_map = {name: file for file, part in shards.items() for name in part}
             total = sum(t.numel() * t.element_size() for t in tensors.values())
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-            (beside / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+            (beside / INDEX).write_text(json.dumps(index, indent=2))
         dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
         words = (multimodal if seeing else text_only)(config, dtype, mtp=model.mtp is not None)
         words |= {FIELD: fp8_words(fp8)} if fp8 else {}
         (beside / "config.json").write_text(json.dumps(words, indent=2) + "\n")
         for path in extra:
             (beside / path.name).write_bytes(path.read_bytes())
-
-
-class _Tensors:
-    """All tensors of a folder's safetensors files, by official name; what is in FP8 is dequantised when it is read."""
-
-    def __init__(self, folder: Path, stack: ExitStack, fp8: BlockFP8 | None = None):
-        self.folder, self.fp8 = folder, fp8
-        self.bytes = 0  # of what was read, as stored
-        self.files: dict[str, Any] = {}
-        self.where: dict[str, str] = {}
-        for file in _weight_files(folder):
-            try:
-                self.files[file] = stack.enter_context(safe_open(folder / file, framework="pt"))
-            except (SafetensorError, OSError) as error:
-                raise CheckpointError(
-                    f"{folder / file} is damaged or only half downloaded ({error}); delete it and download it again."
-                ) from error
-            self.where |= dict.fromkeys(self.files[file].keys(), file)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.where
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.where)
-
-    def dtype(self, name: str) -> torch.dtype:
-        return self._stored(name).dtype if name in self else torch.float32
-
-    def notes(self) -> tuple[str, ...]:
-        """Raises CheckpointError if config.json promises FP8 and no tensor is in it."""
-        if self.fp8 is None:
-            return ()
-        count = sum(self._slice(name).get_dtype() == FP8 for name in self)
-        if not count:
-            raise CheckpointError(
-                f"{self.folder}/config.json promises FP8 weights, and there are none; take out `{FIELD}` there."
-            )
-        rows, columns = self.fp8.block
-        return (f"{count} tensors were in FP8, with a scale for each {rows} × {columns} block: dequantised.",)
-
-    def sources(self, official: str, config: TextConfig) -> list[str]:
-        """The tensors a parameter is made of: itself, or, where experts are stored one by one, all of theirs."""
-        if official in self or ".mlp.experts." not in official:
-            return [official]
-        stem, part = official.rsplit(".", 1)
-        parts = ("gate_proj", "up_proj") if part == "gate_up_proj" else ("down_proj",)
-        return [f"{stem}.{e}.{p}.weight" for e in range(config.num_experts) for p in parts]
-
-    def scales(self, sources: list[str]) -> list[str]:
-        return [name + SCALE for name in sources if name + SCALE in self]
-
-    def fault(self, sources: list[str]) -> str:
-        """What is wrong with the scales of a parameter, or nothing."""
-        pairs = ((name, self._slice(name + SCALE) if name + SCALE in self else None) for name in sources)
-        return next(filter(None, (fault_of(name, self._slice(name), scale, self.fp8) for name, scale in pairs)), "")
-
-    def _slice(self, name: str) -> Any:
-        """Shape and dtype without the data."""
-        return self.files[self.where[name]].get_slice(name)
-
-    def _stored(self, name: str) -> Tensor:
-        return self.files[self.where[name]].get_tensor(name)
-
-    def _one(self, name: str, dtype: torch.dtype) -> Tensor:
-        """A tensor as stored; out of FP8 in `dtype`, or in float32 if that is wider."""
-        tensor = self._stored(name)
-        self.bytes += tensor.numel() * tensor.element_size()
-        if self.fp8 is None or name + SCALE not in self:
-            return tensor
-        scale = self._stored(name + SCALE)
-        self.bytes += scale.numel() * scale.element_size()
-        return dequantise(tensor, scale, self.fp8.block, dtype)
-
-    def read(self, official: str, sources: list[str], dtype: torch.dtype) -> Tensor:
-        """The parameter [shape as in the model]; per-expert tensors are fused."""
-        found = [self._one(name, dtype) for name in sources]
-        if sources == [official]:
-            return found[0]
-        if official.endswith("gate_up_proj"):
-            found = [torch.cat(pair) for pair in zip(found[::2], found[1::2], strict=True)]
-        return torch.stack(found)
-
-
-def _weight_files(folder: Path) -> list[str]:
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        try:
-            files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{index} is damaged; download it again.") from error
-        if missing := [f for f in files if not (folder / f).exists()]:
-            raise CheckpointError(
-                f"{folder} lacks {len(missing)} of its {len(files)} weight files, first {missing[0]}; "
-                "download the checkpoint again, finished files are kept."
-            )
-        return files
-    if (folder / "model.safetensors").exists():
-        return ["model.safetensors"]
-    pickled = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt*")]
-    found = f"only {pickled[0]}" if pickled else "no weights"
-    raise CheckpointError(f"{folder} holds {found}; only safetensors are read, so fetch model.safetensors.")
 
 
 def _is_ignored(name: str, config: ModelConfig) -> bool:

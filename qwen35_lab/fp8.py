@@ -12,6 +12,7 @@ weights, and compute in the dtype that was asked for.
 Reference: `FineGrainedFP8Config` and `integrations/finegrained_fp8.py` in transformers.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,17 @@ from .reader import Reader
 FP8 = "F8_E4M3"  # how safetensors writes it
 SCALE = "_scale_inv"  # behind the name of what it scales
 FIELD = "quantization_config"
+
+# the matrices that such files hold in 8 bits, by the ends of their names; those are the same in ours
+ROUNDED = re.compile(
+    r"(?:[qkvo]_proj|in_proj_(?:qkv|z|qkvz)|out_proj|gate_proj|up_proj|down_proj)\.weight|(?:gate_up|down)_proj"
+)
+
+
+def is_rounded(name: str) -> bool:
+    """Is a tensor, by its official name or by ours, among those that are stored in few bits?"""
+    inside = not name.startswith(("vision.", "visual.", "model.visual."))
+    return inside and bool(ROUNDED.fullmatch(".".join(name.split(".")[-(2 if name.endswith(".weight") else 1) :])))
 
 
 @dataclass(frozen=True)

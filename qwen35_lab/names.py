@@ -4,8 +4,6 @@ Official names: the checkpoints on the Hub, and `transformers/models/qwen3_5*/mo
 `qwen3_5_mtp.py` in vLLM.
 """
 
-import re
-
 from .config import FULL, LINEAR, TextConfig, VisionConfig
 
 # official name, ours; both without prefix, {n} is the layer
@@ -109,15 +107,3 @@ def official_name(name: str, prefix: str) -> str:
     if name.startswith("visual."):
         return "model." + name
     return name if name.startswith(NO_PREFIX) else prefix + name
-
-
-# Matrices that official FP8 files hold in 8 bits, by the ends of their names, which are the same in both
-ROUNDED = re.compile(
-    r"(?:[qkvo]_proj|in_proj_qkv|in_proj_z|out_proj|gate_proj|up_proj|down_proj)\.weight|(?:gate_up|down)_proj"
-)
-
-
-def is_rounded(name: str) -> bool:
-    """Is a parameter, by its official name or by ours, among those that are stored in few bits?"""
-    inside = not name.startswith(("vision.", "visual.", "model.visual."))
-    return inside and bool(ROUNDED.fullmatch(".".join(name.split(".")[-(2 if name.endswith(".weight") else 1) :])))

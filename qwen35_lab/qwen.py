@@ -20,6 +20,7 @@ from .checkpoint import LoadReport, cast, read_model, write_model
 from .config import ModelConfig
 from .errors import InputError
 from .family import load_config
+from .files import EYES, SIDE_FILES
 from .fp8 import BlockFP8
 from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, build
@@ -33,13 +34,6 @@ from .watch import Watched
 from .weight_only import is_weight_only, to_weight_only
 
 __all__ = ["PICTURES", "SIDE_FILES", "Message", "Prompt", "Qwen", "from_config", "load", "save"]
-
-# files that make a checkpoint folder whole besides config and weights
-SIDE_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
-    "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
-    "video_preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
-)  # fmt: skip
 
 
 class Qwen(Talker, Watched):
@@ -73,12 +67,16 @@ class Qwen(Talker, Watched):
             twin.tokenizer = self.tokenizer
         return twin
 
-    def save(self, folder: str | Path, *, overwrite: bool = False, quantised: str | None = None) -> Path:
+    def save(
+        self, folder: str | Path, *, overwrite: bool = False, quantised: str | None = None, eyes: bool = True
+    ) -> Path:
         """Write a checkpoint that transformers' Auto classes load, atomically.
 
         Args:
             overwrite: replace a folder that exists.
             quantised: "fp8" writes the matrices of layers in the official layout (fp8.py), blocks of 128 × 128.
+            eyes: False writes the language model alone: what `AutoModelForCausalLM` loads, and what a server reads
+                that has no torchvision.
         Raises:
             InputError: another word than "fp8", or a model whose weights are held in int8 or int4.
             CheckpointError: a folder that exists, or that cannot be written.
@@ -92,9 +90,9 @@ class Qwen(Talker, Watched):
             if self.folder is None and "tokenizer" in self.__dict__:  # a model that was trained here
                 self.tokenizer.save_pretrained(temporary)
             source = self.folder or Path(temporary)
-            side = tuple(p for name in SIDE_FILES if (p := source / name).exists())
+            side = tuple(p for name in SIDE_FILES if (eyes or name not in EYES) and (p := source / name).exists())
             block = BlockFP8().block if quantised else None
-            write_model(self.model, self.config, folder, side, overwrite=overwrite, fp8_block=block)
+            write_model(self.model, self.config, folder, side, overwrite=overwrite, fp8_block=block, eyes=eyes)
         return folder
 
 
@@ -103,22 +101,26 @@ def load(
     dtype: str | torch.dtype | None = None,
     device: str | torch.device = "cpu",
     revision: str | None = None,
+    *,
     quantised: str | None = None,
+    endpoint: str | None = None,
 ) -> Qwen:
-    """Load a checkpoint; one in the official FP8 layout is dequantised.
+    """Load a checkpoint; one in the official FP8 layout is dequantised. What comes from the Hub is kept in the cache
+    that its other tools use, too.
 
     Args:
         name: one we ship ("recall"), a folder, or a Hub id ("Qwen/Qwen3.5-0.8B").
         dtype: "float32", "bfloat16", "float64", "float16"; None keeps the file's own.
         device: "cpu", "cuda", "mps", or "auto" for the best there is.
-        revision: a branch, tag or commit on the Hub.
+        revision: a branch, tag or commit on the Hub; a whole commit that is in the cache needs no network.
         quantised: "int8" or "int4" holds the matrices of layers so while it runs (weight_only.py; needs torchao).
+        endpoint: the address of a mirror of the Hub; None takes HF_ENDPOINT, or https://huggingface.co.
     Raises:
-        CheckpointError: nothing by that name, or a checkpoint that is damaged or incomplete.
+        CheckpointError: nothing by that name, a download that fails, or a checkpoint that is damaged or incomplete.
         ConfigError: a checkpoint of another family.
         InputError: a dtype, a device or a kind of weights that is not there.
     """
-    folder, revision = find_folder(name, revision)
+    folder, revision = find_folder(name, revision, endpoint=endpoint)
     config = ModelConfig.from_file(folder)
     model, report = read_model(folder, config, find_dtype(dtype), find_device(device))
     if quantised is not None:
@@ -143,7 +145,8 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
     Args:
         config: a family name ("Qwen3.5-0.8B"), a path, a dict, or a ModelConfig.
     Raises:
-        ConfigError: not of this family. InputError: more weights than this machine has memory.
+        ConfigError: not of this family.
+        InputError: more weights than this machine has memory.
     """
     if isinstance(config, ModelConfig):
         parsed = config

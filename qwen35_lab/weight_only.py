@@ -1,7 +1,7 @@
 """Weights in 8 or 4 bits while the model runs, by torchao; activations stay as they are ("weight-only").
 
 The matrices of layers are held as whole numbers with scales: int8 with one for each row, int4 with a scale and an
-offset for each group of up to 128 in a row. What official FP8 files keep in 16 bits is kept here too: `names.ROUNDED`.
+offset for each group of up to 128 in a row. What official FP8 files keep in 16 bits is kept here too: `fp8.ROUNDED`.
 
 What torchao (0.18) cannot do here. It has no int4 for stacks of matrices, and from an int8 stack no matrix can be taken
 in inference mode: every expert becomes a tensor of its own. Its int4 for CPUs is a prototype that wants rows in
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from .errors import InputError
+from .fp8 import is_rounded
 from .model import TextModel
-from .names import is_rounded
 
 GROUPS = (128, 64, 32)  # of int4, the largest that divides a row
 

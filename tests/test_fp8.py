@@ -14,8 +14,8 @@ from transformers.utils.quantization_config import FineGrainedFP8Config
 
 import qwen35_lab as lab
 from qwen35_lab.checkpoint import write_model
-from qwen35_lab.fp8 import BlockFP8, parse_fp8
-from qwen35_lab.names import is_rounded, name_map
+from qwen35_lab.fp8 import BlockFP8, is_rounded, parse_fp8
+from qwen35_lab.names import name_map
 from qwen35_lab.quantise import dequantise, quantise
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8]])

@@ -8,7 +8,7 @@ import torch
 from small import small
 
 import qwen35_lab as lab
-from qwen35_lab.names import is_rounded
+from qwen35_lab.fp8 import is_rounded
 from qwen35_lab.quantise import rounded
 from qwen35_lab.weight_only import ExpertStack, stored_bytes, to_weight_only, weight_bytes
 

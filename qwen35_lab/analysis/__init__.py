@@ -8,10 +8,12 @@ from .chat_steps import ChatStep, build_up
 from .compare import Differences, diff, gap
 from .cost import MIXES, Cost, bytes_held, crossover, layer_cost, mixed, mixer_cost, pass_cost, vision_cost
 from .counter import Count, count_operators, written_out
+from .devices import DEVICES, Device, article_rows
 from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
 from .fertility import Fertility, Spread, by_script, fertility, rank_correlation, spread
 from .few_bits import Weighed, weigh
+from .fit import PRECISIONS, Footprint, longest, will_it_fit
 from .forgetting import Fading, fading, half_life_after, longest_half_life, random_decays
 from .heads import Heads, attention_result, head_statistics
 from .influence import (
@@ -47,19 +49,23 @@ from .walk import divergence
 
 __all__ = [
     "DATA_SHEETS",
+    "DEVICES",
     "MIXES",
+    "PRECISIONS",
     "WITHOUT_BLANKS",
     "Acceptance",
     "ChatStep",
     "Contributions",
     "Cost",
     "Count",
+    "Device",
     "Differences",
     "DraftSpeed",
     "Effect",
     "Fading",
     "Fertility",
     "Fit",
+    "Footprint",
     "Growth",
     "Harm",
     "Heads",
@@ -93,6 +99,7 @@ __all__ = [
     "Weighed",
     "acceptance",
     "active_share",
+    "article_rows",
     "assemble",
     "attention_map",
     "attention_result",
@@ -137,6 +144,7 @@ __all__ = [
     "ledger",
     "lengths",
     "logit_lens",
+    "longest",
     "longest_half_life",
     "main_script",
     "measure_machine",
@@ -189,6 +197,7 @@ __all__ = [
     "transformers_model",
     "vision_cost",
     "weigh",
+    "will_it_fit",
     "within_chunk_mask",
     "words",
     "written_out",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..formats import find_format, round_to
-from ..names import is_rounded
+from ..fp8 import is_rounded
 from ..quantise import Block, rounded
 from ..qwen import Prompt, Qwen
 

@@ -119,28 +119,28 @@ def half_life_chart(
 
 
 def weight_chart(found: Mapping[str, Sequence[Weighed]]) -> Figure:
-    """Bars of bytes for every model and format, as a share of its bf16 checkpoint.
+    """Bars of bytes for every model and format, as a share of its bfloat16 checkpoint.
 
     Args:
-        found: model -> what it weighs, "bf16" among the formats.
+        found: model -> what it weighs, in bfloat16 too.
     """
-    formats = list(dict.fromkeys(each.format for rows in found.values() for each in rows))
-    whole = {name: next(each.bytes for each in rows if each.format == "bf16") for name, rows in found.items()}
-    said = [f"{name} " + ", ".join(f"{e.format} {short(e.bytes / 1e9)}" for e in rows) for name, rows in found.items()]
+    formats = list(dict.fromkeys(each.dtype for rows in found.values() for each in rows))
+    whole = {name: next(each.bytes for each in rows if each.dtype == "bfloat16") for name, rows in found.items()}
+    said = [f"{name} " + ", ".join(f"{e.dtype} {short(e.bytes / 1e9)}" for e in rows) for name, rows in found.items()]
     figure = Figure(
-        caption=f"GB: {'; '.join(said)}. Tables, norms, routers and the vision tower stay in bf16.",
+        caption=f"GB: {'; '.join(said)}. Tables, norms, routers and the vision tower stay in bfloat16.",
         alt="Bars of checkpoint sizes. " + "; ".join(said),
-        provenance="PUBLISHED · shapes of the official configs; scales in float32",
+        provenance="PUBLISHED · shapes of the official configs, with scales",
     )
     marks = ("", "/", "x", ".")
     for n, fmt in enumerate(formats):
-        rows = {name: next(e for e in each if e.format == fmt) for name, each in found.items()}
+        rows = {name: next(e for e in each if e.dtype == fmt) for name, each in found.items()}
         figure.add_bar(
             x=list(rows), y=[e.bytes / whole[name] for name, e in rows.items()], name=fmt,
             marker={"color": theme.COLOURS[LOOKS[n % len(LOOKS)][0]], "pattern": {"shape": marks[n % len(marks)]}},
             customdata=[e.bytes / 1e9 for e in rows.values()],
             hovertemplate=f"%{{x}}, {fmt}: %{{customdata:,.2f}} GB, %{{y:.0%}}<extra></extra>",
         )  # fmt: skip
-    figure.update_yaxes(title="bytes, share of the bf16 checkpoint", tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(title="bytes, share of the bfloat16 checkpoint", tickformat=".0%", rangemode="tozero")
     figure.update_xaxes(type="category")
     return figure

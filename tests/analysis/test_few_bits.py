@@ -10,7 +10,8 @@ import qwen35_lab as lab
 from qwen35_lab.analysis.forgetting import WAYS
 from qwen35_lab.analysis.outliers import octaves
 from qwen35_lab.analysis.rounding import KINDS, Bench, rounded_weight, with_rounded
-from qwen35_lab.names import is_rounded, name_map
+from qwen35_lab.fp8 import is_rounded
+from qwen35_lab.names import name_map
 
 PROMPTS = [[3, 1, 4, 1, 5, 9], [2, 6, 5, 3, 5, 8, 9]]
 
@@ -138,19 +139,22 @@ def test_where_a_half_life_becomes_endless():
 # ------------------------------------------------------------------------- sizes
 
 
-def test_a_checkpoint_in_bf16_weighs_what_was_published():
+def test_a_checkpoint_weighs_what_will_it_fit_says():
     for name in ("Qwen3.5-0.8B", "Qwen3.5-35B-A3B"):
         config = lab.load_config(name)
-        assert lab.analysis.weigh(config, "bf16").bytes == pytest.approx(lab.family()[name]["weight_bytes"], rel=1e-4)
+        assert lab.analysis.weigh(config, "bfloat16").bytes == lab.family()[name]["weight_bytes"]
+        for dtype in lab.analysis.PRECISIONS:
+            fit = lab.analysis.will_it_fit(config, dtype)
+            weights = sum(fit.terms[term] for term in ("text weights", "vision tower", "MTP head"))
+            assert lab.analysis.weigh(config, dtype).bytes == weights
 
 
-def test_scales_and_what_is_kept_are_counted():
-    config = lab.load("nano").config
-    found = lab.analysis.weigh(config, "e4m3")
-    assert found.bytes == found.rounded + found.scales + 2 * found.kept and found.scales > 0
-    assert 8 < found.bits < 16
-    ideal = lab.analysis.weigh(config, "int4", everything=True)
-    assert ideal.bits == 4 and ideal.scales == 0 and ideal.kept == 0
+def test_bits_are_a_mean_with_scales_and_what_is_kept():
+    small, large = (lab.analysis.weigh(lab.load_config(name), "int4") for name in ("0.8B", "397B-A17B"))
+    assert 4 < large.bits < 4.5 < 8 < small.bits < 10
+    assert large.bits == 8 * sum(large.parts.values()) / large.parameters
+    with pytest.raises(lab.InputError, match="dtype 'e4m3' is not known"):
+        lab.analysis.weigh(lab.load_config("0.8B"), "e4m3")
 
 
 def test_the_count_is_that_of_a_file(tmp_path):
@@ -160,4 +164,4 @@ def test_the_count_is_that_of_a_file(tmp_path):
     lab.save(qwen, tmp_path / "x", quantised="fp8")
     tensors = load_file(tmp_path / "x/model.safetensors")
     stored = sum(t.numel() * t.element_size() for t in tensors.values())
-    assert lab.analysis.weigh(qwen.config, "e4m3").bytes == pytest.approx(stored, rel=0.001)
+    assert lab.analysis.weigh(qwen.config, "fp8").bytes == stored
