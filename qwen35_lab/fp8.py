@@ -2,7 +2,8 @@
 
     quantization_config   {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": […], …}
     x.weight              float8_e4m3fn, the codes
-    x.weight_scale_inv    [blocks down, blocks across]; weight = code · scale_inv, the inverse of what made the codes
+    x.weight_scale_inv    [blocks down, blocks across], bfloat16 in official files, float32 beside a float32 model;
+                          weight = code · scale_inv, the inverse of what made the codes
 
 Routed experts stand one by one. Kept in 16 bits or more, as in the official files: embeddings, head, norms,
 convolutions, the inputs of β and decay, routers, the gates of shared experts, the vision tower; and the matrix that
@@ -109,7 +110,7 @@ def to_fp8(
             found[name] = tensor
             continue
         for part, weight in apart(name, tensor):
-            made = quantise(weight, "e4m3", block)
+            made = quantise(weight, "e4m3", block, torch.bfloat16 if weight.dtype == torch.bfloat16 else None)
             found[part] = made.codes.to(torch.float8_e4m3fn).contiguous()
             found[part + SCALE] = made.scale
     whole = (

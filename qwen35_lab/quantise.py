@@ -41,7 +41,7 @@ class Quantised:
 
     def dequantise(self, dtype: torch.dtype | None = None) -> Tensor:
         """code · scale, in the codes' shape; computed in float32 at least."""
-        return dequantise(self.codes, self.scale, self.block, dtype or self.scale.dtype)
+        return dequantise(self.codes, self.scale, self.block, dtype or self.codes.dtype)
 
     @property
     def bytes(self) -> float:
@@ -70,10 +70,15 @@ def block_of(shared_by: str | Block, shape: torch.Size | tuple[int, ...]) -> tup
     return min(rows or shape[-2], shape[-2]), min(columns or shape[-1], shape[-1])
 
 
-def quantise(w: Tensor, fmt: str | Format, shared_by: str | Block = "block") -> Quantised:
+def quantise(
+    w: Tensor, fmt: str | Format, shared_by: str | Block = "block", scale_dtype: torch.dtype | None = None
+) -> Quantised:
     """Codes and scales of a matrix, or of a stack of them: w [..., rows, columns], in float32 at least.
 
     A block of zeros has scale 1. Blocks at the edge may be smaller than the others.
+
+    Args:
+        scale_dtype: what the scales are rounded to, before the codes are made; as exact as w if not given.
     Raises:
         InputError: an unknown format or block, or a w that is not finite.
     """
@@ -83,7 +88,8 @@ def quantise(w: Tensor, fmt: str | Format, shared_by: str | Block = "block") -> 
         raise InputError("A tensor with NaN or infinity has no scale; look for the place where it was made.")
     most = _largest_of_blocks(w.abs(), block)
     scale = torch.where(most > 0, most / fmt.largest, torch.ones_like(most))
-    return Quantised(round_to(w / _spread(scale, block, w.shape), fmt), scale, fmt, block)
+    kept = scale.to(scale_dtype or scale.dtype)
+    return Quantised(round_to(w / _spread(kept.to(scale.dtype), block, w.shape), fmt), kept, fmt, block)
 
 
 def dequantise(codes: Tensor, scale: Tensor, block: tuple[int, int], dtype: torch.dtype) -> Tensor:

@@ -112,6 +112,20 @@ def test_it_is_the_dequantised_checkpoint(raw, tmp_path):
     assert torch.equal(logits(found.model), logits(lab.load(tmp_path / "y").model))
 
 
+def test_beside_a_model_in_bfloat16_the_scales_are_in_it_too(tmp_path):
+    """As in official files. The codes are made with the rounded scale, so that nothing is lost twice."""
+    qwen = lab.from_config(DENSE, dtype="bfloat16")
+    lab.save(qwen, tmp_path / "x", quantised="fp8")
+    tensors = load_file(tmp_path / "x/model.safetensors")
+    assert {t.dtype for name, t in tensors.items() if name.endswith("_scale_inv")} == {torch.bfloat16}
+    found = lab.load(tmp_path / "x")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "x", dtype=torch.bfloat16)
+    name = "layers.0.mixer.in_proj_z.weight"
+    exact, read = (each.model.get_parameter(name) for each in (qwen, found))
+    assert torch.equal(read, theirs.get_parameter("model.layers.0.linear_attn.in_proj_z.weight"))
+    assert (read - exact).norm() / exact.norm() < 0.03
+
+
 def test_only_the_matrices_of_layers_are_in_fp8(tmp_path):
     qwen = written(tmp_path / "x", MTP)
     tensors = load_file(tmp_path / "x/model.safetensors")

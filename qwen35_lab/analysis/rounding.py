@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..formats import find_format, round_to
 from ..fp8 import is_rounded
-from ..quantise import Block, rounded
+from ..quantise import Block, quantise
 from ..qwen import Prompt, Qwen
 
 KINDS: Mapping[str, str] = {
@@ -50,6 +50,8 @@ class Harm:
     kind: str
     format: str
     weights: int  # how many were rounded
+    before: int  # bytes of them, as the model holds them
+    bytes: float  # in the format, with the scales
     error: float  # ‖ŵ − w‖ / ‖w‖
     kl: float
     moved: float
@@ -66,19 +68,23 @@ def kinds_of(qwen: Qwen) -> dict[str, list[str]]:
     return {kind: found[kind] for kind in KINDS if kind in found}
 
 
-def rounded_weight(weight: Tensor, fmt: str, shared_by: str | Block | None = None) -> Tensor:
-    """What a format leaves of a parameter of any shape. bf16 and fp16 need no scale; a vector is one row."""
-    if find_format(fmt).bits > 8:
-        return round_to(weight, fmt)
+def rounded_weight(weight: Tensor, fmt: str, shared_by: str | Block | None = None) -> tuple[Tensor, float]:
+    """What a format leaves of a parameter of any shape, and the bytes that it takes, with scales.
+
+    bf16 and fp16 need no scale; a vector is one row.
+    """
+    if (bits := find_format(fmt).bits) > 8:
+        return round_to(weight, fmt), weight.numel() * bits / 8
     flat = weight.reshape(1, -1) if weight.ndim == 1 else weight.flatten(1) if weight.shape[1] == 1 else weight
-    return rounded(flat, fmt, shared_by or SHARING[fmt]).reshape(weight.shape)
+    found = quantise(flat, fmt, shared_by or SHARING[fmt])
+    return found.dequantise(weight.dtype).reshape(weight.shape), found.bytes
 
 
 def with_rounded(qwen: Qwen, names: Sequence[str], fmt: str, shared_by: str | Block | None = None) -> Qwen:
     """A twin of the model whose named parameters are rounded; the model itself stays as it is."""
     twin = qwen.twin()
     for name in names:
-        _put(twin, name, rounded_weight(qwen.model.get_parameter(name).detach(), fmt, shared_by))
+        _put(twin, name, rounded_weight(qwen.model.get_parameter(name).detach(), fmt, shared_by)[0])
     return twin
 
 
@@ -121,18 +127,23 @@ class Bench:
             raise InputError(f"This model has no {strange[0]!r}; its kinds of tensors are {', '.join(self.kinds)}.")
         names = [name for kind in chosen for name in self.kinds[kind]]
         exact = {name: self.qwen.model.get_parameter(name) for name in names}
-        off = whole = 0.0
+        off = whole = size = 0.0
         try:
             for name, weight in exact.items():
-                _put(self.twin, name, left := rounded_weight(weight.detach(), fmt, shared_by))
+                left, took = rounded_weight(weight.detach(), fmt, shared_by)
+                _put(self.twin, name, left)
                 off += float((left - weight.detach()).double().square().sum())
                 whole += float(weight.detach().double().square().sum())
+                size += took
             kl, moved = self.against(self.twin)
         finally:
             for name, weight in exact.items():
                 _put(self.twin, name, weight)
-        weights, error = sum(weight.numel() for weight in exact.values()), (off / whole) ** 0.5 if whole else 0.0
-        return Harm(" + ".join(chosen), fmt, weights, error, kl, moved, all(is_rounded(name) for name in names))
+        return Harm(
+            " + ".join(chosen), fmt, sum(weight.numel() for weight in exact.values()),
+            sum(weight.nbytes for weight in exact.values()), size, (off / whole) ** 0.5 if whole else 0.0, kl, moved,
+            all(is_rounded(name) for name in names),
+        )  # fmt: skip
 
 
 def rounding_harm(

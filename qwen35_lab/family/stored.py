@@ -1,10 +1,10 @@
 """What a checkpoint weighs in the precisions in which it is really stored: few bits for most matrices, 16 for the rest.
 
 `weight_bytes` has the ideal size, every number in so many bits. Published files keep more: the FP8 checkpoints of this
-family (e4m3, a scale for every block of 128 x 128) round the matrices of layers, and those alone (fp8.py). The same
-tensors are left alone here in int8 and int4 (a 16-bit scale for every 128 inputs of a row, no zero point). Approximate:
-makers differ. The family's own GPTQ-Int4 files quantise less (no attention), Ollama's quantise the tables too, and
-torchao's int8 has a scale for each row, its int4 a zero point for each group.
+family (e4m3, a 16-bit scale for every block of 128 x 128) round the matrices of layers, and those alone (fp8.py). The
+same matrices are rounded here in int8 and int4 (a 16-bit scale for every 128 inputs of a row, no zero point).
+Approximate: makers differ. The family's own GPTQ-Int4 files quantise less (no attention), Ollama's quantise the tables
+too, and torchao's int8 has a scale for each row, its int4 a zero point for each group.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from .shapes import Config, component, is_float32, tensor_shapes
 from .sizes import BITS
 
 BLOCK = 128  # inputs that share a scale; in fp8 so many rows share it too
-SCALE_BITS = {"fp8": 32, "int8": 16, "int4": 16}
+SCALE_BITS = {"fp8": 16, "int8": 16, "int4": 16}
 
 
 def stored_bytes(config: Config, dtype: str = "bfloat16") -> dict[str, int]:

@@ -25,7 +25,7 @@ from .transfer import DiskFull, Remote, fetch, partial, reason
 __all__ = ["download"]
 
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-WEIGHTS = re.compile(r"model[^/]*\.safetensors")
+WEIGHTS = re.compile(r"[^/]+\.safetensors")
 SIDE = {"config.json", INDEX, *SIDE_FILES} - {"README.md", "LICENSE"}
 AT_ONCE = 4  # files
 
@@ -103,6 +103,7 @@ def _listing(place: Place) -> tuple[str, dict[str, Remote]]:
 def _shards(place: Place, files: dict[str, Remote]) -> list[str]:
     """The files that may hold weights; the index, which is not here yet, says which of them do."""
     names = [name for name in files if WEIGHTS.fullmatch(name)]
+    names = [name for name in names if name.startswith("model")] or names  # FP8 files are `layers-0.safetensors` …
     if "config.json" not in files or not names or (INDEX not in files and "model.safetensors" not in files):
         others = {Path(name).suffix for name in files} & {".gguf", ".bin", ".pt", ".pth"}
         instead = f", only {', '.join(sorted(others))} files" if others else ""

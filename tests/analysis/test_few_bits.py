@@ -78,7 +78,9 @@ def test_harm_is_that_of_the_rounded_model_and_leaves_the_model_alone():
     assert bench.against(bench.twin) == (0, 0), "the bench is as it was"
     assert all(torch.equal(before[n], p) for n, p in qwen.model.named_parameters())
     weights = torch.cat([before[name].flatten(1) for name in bench.kinds["experts"]], 1).numel()
-    assert found.weights == weights
+    assert found.weights == weights and found.before == 4 * weights
+    rows = sum(before[name].shape[:-1].numel() for name in bench.kinds["experts"])
+    assert found.bytes == weights / 2 + 4 * rows, "four bits, and a scale in float32 for each short row"
 
 
 def test_kl_is_the_definition():
@@ -101,8 +103,9 @@ def test_shapes_of_every_kind_are_rounded_and_kept():
     for shape in ((7,), (12, 1, 4), (6, 8), (3, 4, 8)):
         w = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         for fmt in ("bf16", "e4m3", "int8", "int4"):
-            left = rounded_weight(w, fmt)
+            left, took = rounded_weight(w, fmt)
             assert left.shape == w.shape and 0 < (left - w).norm() / w.norm() < 0.3
+            assert 0 < took <= w.nbytes + 4 * len(w)
 
 
 def test_what_cannot_be_measured():

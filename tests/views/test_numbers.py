@@ -10,8 +10,10 @@ from qwen35_lab.analysis.rounding import Harm
 from qwen35_lab.formats import round_to
 
 FOUND = [
-    Harm("experts", "int8", 900, 0.01, 1e-3, 0.0, True), Harm("norms", "int8", 100, 0.01, 2e-2, 0.1, False),
-    Harm("experts", "int4", 900, 0.1, 3e-2, 0.2, True), Harm("norms", "int4", 100, 0.1, 0.0, 0.1, False),
+    Harm("experts", "int8", 900, 3600, 910.0, 0.01, 1e-3, 0.0, True),
+    Harm("norms", "int8", 100, 400, 110.0, 0.01, 2e-2, 0.1, False),
+    Harm("experts", "int4", 900, 3600, 460.0, 0.1, 3e-2, 0.2, True),
+    Harm("norms", "int4", 100, 400, 60.0, 0.1, 0.0, 0.1, False),
 ]  # fmt: skip
 
 
@@ -72,7 +74,7 @@ def test_fading_and_half_lives():
 
 def test_weights_as_a_share_of_bf16():
     config = lab.load_config("Qwen3.5-0.8B")
-    rows = [lab.analysis.weigh(config, fmt) for fmt in ("bf16", "int4")]
+    rows = [lab.analysis.weigh(config, dtype) for dtype in ("bfloat16", "int4")]
     figure = lab.views.weight_chart({"0.8B": rows})
     assert figure.data[0].y[0] == 1 and figure.data[1].y[0] == rows[1].bytes / rows[0].bytes
-    assert "0.8B bf16 1.75" in figure.caption()
+    assert "0.8B bfloat16 1.75" in figure.caption()
