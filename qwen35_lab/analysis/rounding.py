@@ -1,7 +1,8 @@
 """What rounding one kind of tensor does to what a model says.
 
-The weights of a kind are replaced by what a number format leaves of them, the model reads its texts once more, and the
-two distributions of every next token are compared. Products are computed as before: the error is that of the weights.
+The model answers some prompts. Then the weights of a kind are replaced by what a number format leaves of them, the model
+reads prompts and answers once more, and the two distributions of every token of an answer are compared. Products are
+computed as before: the error is that of the weights.
 """
 
 import re
@@ -45,7 +46,7 @@ SHARING: Mapping[str, str] = {"e4m3": "block", "e5m2": "block", "int8": "channel
 
 @dataclass(frozen=True)
 class Harm:
-    """What rounding did. KL is the mean over tokens, in nats; `moved` the share of tokens with another first choice."""
+    """What rounding did. KL is the mean over the tokens of answers, in nats; `moved` the share with another first choice."""
 
     kind: str
     format: str
@@ -95,19 +96,24 @@ def _put(qwen: Qwen, name: str, weight: Tensor) -> None:
 
 
 class Bench:
-    """A model, the texts it reads, and what it says of them as it is."""
+    """A model, the prompts that it reads, and what it answers as it is: greedily, up to `new_tokens` for each prompt."""
 
-    def __init__(self, qwen: Qwen, prompts: Sequence[Prompt]):
+    def __init__(self, qwen: Qwen, prompts: Sequence[Prompt], new_tokens: int = 48):
         if not prompts:
             raise InputError("There is nothing to read; pass at least one prompt.")
+        if new_tokens < 1:
+            raise InputError(f"In {new_tokens} tokens there is no answer; pass 1 or more as new_tokens.")
         self.qwen, self.kinds = qwen, kinds_of(qwen)
-        self.ids = [qwen.encode(prompt) for prompt in prompts]
+        self.asked = [qwen.encode(prompt) for prompt in prompts]
+        self.ids = [torch.cat((ids, qwen.generate(ids, new_tokens)[None]), 1) for ids in self.asked]
         self.exact, self.twin = self.says(qwen), qwen.twin()
 
     @torch.inference_mode()
     def says(self, qwen: Qwen) -> Tensor:
-        """log p of every next token, all texts one after the other: [token, vocabulary]."""
-        logits = [qwen.model(ids).logits[0] for ids in self.ids]
+        """log p for every token of the answers, one answer after the other: [token, vocabulary]."""
+        logits = [
+            qwen.model(ids).logits[0, asked.shape[1] - 1 : -1] for ids, asked in zip(self.ids, self.asked, strict=True)
+        ]
         return torch.cat(logits).double().log_softmax(-1).cpu()
 
     def against(self, other: Qwen) -> tuple[float, float]:
@@ -149,6 +155,6 @@ class Bench:
 def rounding_harm(
     qwen: Qwen, prompts: Sequence[Prompt], formats: Sequence[str] = ("bf16", "e4m3", "int8", "int4")
 ) -> list[Harm]:
-    """Every kind of tensor alone, in every format: one pass over the prompts for each."""
+    """Every kind of tensor alone, in every format: one pass over prompts and answers for each."""
     bench = Bench(qwen, prompts)
     return [bench.harm(kind, fmt) for kind in bench.kinds for fmt in formats]

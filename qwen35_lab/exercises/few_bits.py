@@ -187,8 +187,12 @@ TWELVE = (
     "embeddings and head", "in_proj_qkv", "in_proj_z", "in_proj_b (β)", "in_proj_a (decay)", "convolution", "out_proj",
     "attention q", "router", "shared expert", "experts", "norms",
 )  # fmt: skip
-PROMPTS = ("Which is larger, 463 or 229?", "Ana lives in Rome. Now Ana lives in Oslo.\nWhere does Ana live?")
-LEAST, MOST = 0.75, 0.5  # share of the weights that must be rounded; share of the harm of all twelve that may be done
+PROMPTS = (
+    "Which is larger, 463 or 229?", "Ana lives in Rome. Ben likes plums. Now Ana lives in Oslo.\nWhere does Ana live?",
+    "Make JSON: Ana is 53 years old and likes apples.", "Say it in Japanese: I do not see the horse.",
+    "Tell a story about a frog and a map.",
+)  # fmt: skip
+LEAST, MOST = 0.75, 0.25  # share of the weights that must be rounded; share of the harm of all twelve that may be done
 
 
 @lru_cache(maxsize=2)
@@ -219,20 +223,20 @@ def check_which(answer: Any, given: Any) -> tuple[bool, str]:
         return False, f"There is no {strange[0]!r} among the twelve; they are {', '.join(alone)}."
     found = bench.harm(chosen, "e4m3")
     share, harm = found.weights / whole.weights, found.kl / whole.kl
-    said = f"You round {share:.0%} of the weights, and do {harm:.0%} of the harm of rounding all ({found.kl:.4f} nats)."
+    said = f"You round {share:.0%} of the weights, and do {harm:.0%} of the harm of rounding all ({found.kl:.2g} nats)."
     if harm > MOST:
         worst = max(chosen, key=lambda kind: alone[kind].kl / alone[kind].weights)
         return False, (
-            f"{said} Leave out `{worst}`: alone it costs {alone[worst].kl:.4f} nats, for "
+            f"{said} Leave out `{worst}`: alone it costs {alone[worst].kl:.2g} nats, for "
             f"{alone[worst].weights / whole.weights:.2%} of the weights."
         )
     if share < LEAST:
         left = min((k for k in alone if k not in chosen), key=lambda kind: alone[kind].kl / alone[kind].weights)
         return False, (
             f"{said} That saves too little: `{left}` is {alone[left].weights / whole.weights:.1%} of the weights, and "
-            f"alone costs {alone[left].kl:.4f} nats."
+            f"alone costs {alone[left].kl:.2g} nats."
         )
-    kept = ", ".join(f"{kind} {alone[kind].kl:.4f}" for kind in alone if kind not in chosen)
+    kept = ", ".join(f"{kind} {alone[kind].kl:.2g}" for kind in alone if kind not in chosen)
     return True, f"{said} What you left out costs, each alone: {kept or 'nothing'}."
 
 

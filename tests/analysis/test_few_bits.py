@@ -85,10 +85,13 @@ def test_harm_is_that_of_the_rounded_model_and_leaves_the_model_alone():
 
 def test_kl_is_the_definition():
     qwen = small()
-    bench = Bench(qwen, [PROMPTS[0]])
+    bench = Bench(qwen, [PROMPTS[0]], new_tokens=3)
     other = with_rounded(qwen, bench.kinds["norms"], "int4")
-    with torch.no_grad():
-        p, q = (each.model(torch.tensor(PROMPTS[:1])).logits[0].double().softmax(-1) for each in (qwen, other))
+    answer = qwen.generate(PROMPTS[0], 3)
+    read = torch.cat((torch.tensor(PROMPTS[:1]), answer[None]), 1)
+    with torch.no_grad():  # the last token of the prompt chooses the first of the answer
+        p, q = (each.model(read).logits[0, 5:8].double().softmax(-1) for each in (qwen, other))
+    assert torch.equal(p.argmax(-1), answer), "what is judged are the tokens that it chose"
     assert bench.against(other)[0] == pytest.approx(float((p * (p / q).log()).sum(-1).mean()), rel=1e-6)
 
 
@@ -114,6 +117,8 @@ def test_what_cannot_be_measured():
         bench.harm("experts", "int8")
     with pytest.raises(lab.InputError, match="nothing to read"):
         Bench(small(), [])
+    with pytest.raises(lab.InputError, match="no answer; pass 1 or more"):
+        Bench(small(), PROMPTS, new_tokens=0)
 
 
 # ------------------------------------------------------------------------- fading
