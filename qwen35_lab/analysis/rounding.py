@@ -1,8 +1,8 @@
 """What rounding one kind of tensor does to what a model says.
 
-The model answers some prompts. Then the weights of a kind are replaced by what a number format leaves of them, the model
-reads prompts and answers once more, and the two distributions of every token of an answer are compared. Products are
-computed as before: the error is that of the weights.
+The model answers some prompts. Then the weights of a kind are replaced by what a number format leaves of them, it reads
+prompts and answers once more, and the two distributions of every token of an answer are compared. Products are computed
+as before: the error is that of the weights.
 """
 
 import re
@@ -46,7 +46,7 @@ SHARING: Mapping[str, str] = {"e4m3": "block", "e5m2": "block", "int8": "channel
 
 @dataclass(frozen=True)
 class Harm:
-    """What rounding did. KL is the mean over the tokens of answers, in nats; `moved` the share with another first choice."""
+    """What rounding did. KL: mean over the tokens of answers, in nats; `moved`: the share with another first choice."""
 
     kind: str
     format: str
@@ -96,7 +96,7 @@ def _put(qwen: Qwen, name: str, weight: Tensor) -> None:
 
 
 class Bench:
-    """A model, the prompts that it reads, and what it answers as it is: greedily, up to `new_tokens` for each prompt."""
+    """A model, the prompts that it reads, and its answers as it is: greedy, of up to `new_tokens` each."""
 
     def __init__(self, qwen: Qwen, prompts: Sequence[Prompt], new_tokens: int = 48):
         if not prompts:

@@ -12,7 +12,7 @@ from .curves import LOOKS
 from .figure import Figure
 from .words import listed, short
 
-FLOOR = 1e-7  # nats; what is smaller is drawn there
+FLOOR = 1e-9  # nats; what is smaller is drawn there
 
 
 def harm_chart(found: Sequence[Harm], *, provenance: object) -> Figure:
@@ -27,11 +27,11 @@ def harm_chart(found: Sequence[Harm], *, provenance: object) -> Figure:
     weights = {each.kind: each.weights for each in found}
     total = sum(weights.values())
     order = sorted(weights, key=lambda kind: max(each.kl for each in found if each.kind == kind))
-    label = {k: f"{k} · {weights[k] / total:.1%}" + (" ◆" if _official(found, k) else "") for k in order}
+    label = {k: f"{k} · {_share(weights[k] / total)}" + (" ◆" if _official(found, k) else "") for k in order}
     most = {fmt: max((e for e in found if e.format == fmt), key=lambda e: e.kl) for fmt in formats}
     figure = Figure(
         caption="The most harmful kind: " + "; ".join(f"{f}: {e.kind}, {short(e.kl)} nats" for f, e in most.items())
-        + ". Behind a kind its share of the weights; ◆ are those that official FP8 files round.",
+        + f". Behind a kind its share of the weights; ◆ are those that official FP8 files round.{_at_edge(found)}",
         alt="Dot plot of KL in nats. " + "; ".join(f"{e.kind} in {e.format} {e.kl:.1e}" for e in found),
         provenance=provenance,
     )  # fmt: skip
@@ -51,6 +51,15 @@ def harm_chart(found: Sequence[Harm], *, provenance: object) -> Figure:
     return figure
 
 
+def _share(part: float) -> str:
+    return f"{part:.1%}" if part >= 0.0005 else "< 0.1%"
+
+
+def _at_edge(found: Sequence[Harm]) -> str:
+    below = sum(each.kl < FLOOR for each in found)
+    return f" At the left edge: {below} of less than {FLOOR:g} nats." if below else ""
+
+
 def _official(found: Sequence[Harm], kind: str) -> bool:
     return any(each.official for each in found if each.kind == kind)
 
@@ -65,12 +74,13 @@ def fading_chart(found: Fading) -> Figure:
         alt=f"Line chart over {steps:,} steps. " + "; ".join(ends),
         provenance="RANDOM · random decays, no model",
     )
+    # two pairs of lines lie on one another: the lower of each is wide
     kept = sorted({*range(0, steps + 1, max(1, steps // 128)), steps})
     for n, way in enumerate(found.ways):
         colour, dash, _ = LOOKS[n % len(LOOKS)]
         figure.add_scatter(
             x=kept, y=found.left[n, kept].tolist(), name=way, mode="lines",
-            line={"color": theme.COLOURS[colour], "dash": dash, "width": 5 if n == 0 else 2.5},
+            line={"color": theme.COLOURS[colour], "dash": dash, "width": 2.5 if n % 2 else 5},
             hovertemplate=f"{way}<br>step %{{x}}: %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title="step (token)")
