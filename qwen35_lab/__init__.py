@@ -24,6 +24,7 @@ from .inputs import Answer, AnswerParser, Piece, ToolCall, Vocabulary, parse_ans
 from .model import Cache, MultimodalModel, TextModel, taps
 from .prompts import load_tokenizer
 from .provenance import Provenance
+from .quiet import hush_torchao
 from .qwen import Qwen, from_config, load, save
 from .routers import routing
 from .serving import Client, serve, serve_command
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from .examples import example
     from .exercises import check, check_solution, progress
     from .views import claim, note, show_source, step
+
+hush_torchao()
 
 __version__ = "0.1.0"
 __all__ = [

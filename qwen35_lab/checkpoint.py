@@ -9,28 +9,27 @@ Official names: the checkpoints on the Hub, and `transformers/models/qwen3_5*/mo
 
 import json
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
-from typing import Any
+from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .config import ModelConfig, TextConfig
+from .config import ModelConfig
 from .config_json import multimodal, text_only
 from .errors import CheckpointError
 from .files import write_folder
+from .fp8 import FIELD, fp8_words, is_rounded, to_fp8
 from .model import MultimodalModel, TextModel, build
 from .names import PREFIXES, name_map, official_name, vision_names
+from .tensors import INDEX, StoredTensors
 
 IGNORED = (r"mtp\..*",)  # parts of the architecture this model does not have
 UNSEEN = r"model\.visual\..*"  # left out where the config has no vision: a language model out of a larger checkpoint
-INDEX = "model.safetensors.index.json"
 KEPT_FLOAT32 = (".mixer.A_log", ".mixer.norm.weight")  # as in the official files; rounding them ruins the decay
 
 
@@ -68,13 +67,13 @@ def read_model(
     with torch.device("meta"):
         model = build(config)
     with ExitStack() as stack:
-        tensors = _Tensors(folder, stack)
-        notes = _without_mtp(model, tensors)
+        tensors = StoredTensors(folder, stack, config.fp8)
+        notes = _without_mtp(model, tensors) + tensors.notes()
         names = name_map(config.text) | vision_names(config.vision)
         prefix = next((p for p in PREFIXES if p + "embed_tokens.weight" in tensors), PREFIXES[-1])
         dtype = dtype or tensors.dtype(prefix + "embed_tokens.weight")
         parameters = dict(model.named_parameters())
-        problems, used, size = [], set(), 0
+        problems, used = [], set()
         big = sum(p.numel() for p in parameters.values()) > 100e6
         for ours, parameter in tqdm(parameters.items(), "Loading", unit=" tensors", disable=not big, leave=False):
             official = official_name(names[ours], prefix)
@@ -83,12 +82,14 @@ def read_model(
             if missing:
                 problems.append(f"{missing[0] if len(missing) < len(sources) else official} is missing")
                 continue
-            used.update(sources)
-            tensor = tensors.read(official, sources)
+            used.update(sources, tensors.scales(sources))
+            if fault := tensors.fault(sources):
+                problems.append(fault)
+                continue
+            tensor = tensors.read(official, sources, dtype)
             if tensor.shape != parameter.shape:
                 problems.append(f"{official} has shape {list(tensor.shape)}, expected {list(parameter.shape)}")
                 continue
-            size += tensor.numel() * tensor.element_size()
             _assign(model, ours, tensor.to(device=device, dtype=dtype_of(ours, dtype)))
         left = [name for name in tensors if name not in used]
         ignored = [n for n in left if _is_ignored(n, config)]
@@ -99,10 +100,10 @@ def read_model(
                 f"The checkpoint {folder} does not match its config.json: {'; '.join(problems[:5])}{more}; "
                 "download it again, or check that config.json and the weights belong together."
             )
-    return model.eval(), LoadReport(folder, len(used), size, sorted(ignored), notes)
+    return model.eval(), LoadReport(folder, len(used), tensors.bytes, sorted(ignored), notes)
 
 
-def _without_mtp(model: TextModel, tensors: "_Tensors") -> tuple[str, ...]:
+def _without_mtp(model: TextModel, tensors: StoredTensors) -> tuple[str, ...]:
     """Take off an MTP head that the config promises and the files do not hold (transformers writes such); say so."""
     if model.mtp is None or any(name.startswith("mtp.") for name in tensors):
         return ()
@@ -130,6 +131,7 @@ def write_model(
     *,
     overwrite: bool = False,
     max_shard_bytes: int = 5_000_000_000,
+    fp8_block: tuple[int, int] | None = None,
     eyes: bool = True,
 ) -> None:
     """Write `config.json` and safetensors that transformers' Auto classes load, atomically: all or nothing.
@@ -138,6 +140,7 @@ def write_model(
         extra: files to copy along (tokenizer, chat template, …).
         overwrite: replace a folder that exists.
         max_shard_bytes: larger models are split into several files with an index.
+        fp8_block: write the matrices of layers in FP8, with a scale for so many rows × columns; see fp8.py.
         eyes: False writes the language model alone, without its vision tower.
     """
     seeing = eyes and isinstance(model, MultimodalModel)
@@ -145,6 +148,9 @@ def write_model(
     prefix = PREFIXES[0 if seeing else 1]
     written = {n: p for n, p in model.named_parameters() if eyes or not n.startswith("vision.")}
     tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in written.items()}
+    fp8 = None
+    if fp8_block:
+        tensors, fp8 = to_fp8(tensors, {name for name in tensors if is_rounded(name)}, fp8_block)
     shards = _shards(tensors, max_shard_bytes)
     with write_folder(folder, overwrite=overwrite) as beside:
         for file, part in shards.items():
@@ -160,95 +166,10 @@ def write_model(
             (beside / INDEX).write_text(json.dumps(index, indent=2))
         dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
         words = (multimodal if seeing else text_only)(config, dtype, mtp=model.mtp is not None)
+        words |= {FIELD: fp8_words(fp8)} if fp8 else {}
         (beside / "config.json").write_text(json.dumps(words, indent=2) + "\n")
         for path in extra:
             (beside / path.name).write_bytes(path.read_bytes())
-
-
-class _Tensors:
-    """All tensors of a folder's safetensors files, by official name."""
-
-    def __init__(self, folder: Path, stack: ExitStack):
-        self.folder = folder
-        self.files: dict[str, Any] = {}
-        self.where: dict[str, str] = {}
-        for file in weight_files(folder):
-            try:
-                self.files[file] = stack.enter_context(safe_open(folder / file, framework="pt"))
-            except (SafetensorError, OSError) as error:
-                if isinstance(error, SafetensorError) and _is_lfs_pointer(folder / file):
-                    raise CheckpointError(
-                        f"{folder / file} only stands for weights in Git LFS; run `git lfs pull` in {folder}."
-                    ) from error
-                raise CheckpointError(
-                    f"{folder / file} is damaged or only half downloaded ({error}); delete it and download it again."
-                ) from error
-            self.where |= dict.fromkeys(self.files[file].keys(), file)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.where
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.where)
-
-    def dtype(self, name: str) -> torch.dtype:
-        return self.read(name, [name]).dtype if name in self else torch.float32
-
-    def sources(self, official: str, config: TextConfig) -> list[str]:
-        """The tensors a parameter is made of: itself, or, where experts are stored one by one, all of theirs."""
-        if official in self or ".mlp.experts." not in official:
-            return [official]
-        stem, part = official.rsplit(".", 1)
-        parts = ("gate_proj", "up_proj") if part == "gate_up_proj" else ("down_proj",)
-        return [f"{stem}.{e}.{p}.weight" for e in range(config.num_experts) for p in parts]
-
-    def read(self, official: str, sources: list[str]) -> Tensor:
-        """The parameter [shape as in the model]; per-expert tensors are fused."""
-        found = [self.files[self.where[name]].get_tensor(name) for name in sources]
-        if sources == [official]:
-            return found[0]
-        if official.endswith("gate_up_proj"):
-            found = [torch.cat(pair) for pair in zip(found[::2], found[1::2], strict=True)]
-        return torch.stack(found)
-
-
-def _is_lfs_pointer(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(40).startswith(b"version https://git-lfs")
-
-
-def shard_names(index: Path) -> list[str]:
-    """The files that an index spreads the tensors over.
-
-    Raises:
-        CheckpointError: it is damaged, or names what lies outside its folder.
-    """
-    try:
-        names = {Path(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{index} is damaged; download it again.") from error
-    for path in map(PureWindowsPath, names):  # which knows both kinds of slash
-        if path.anchor or ".." in path.parts:
-            raise CheckpointError(f"{index} names {path.as_posix()}, which lies outside its folder; do not load it.")
-    return sorted(map(str, names))
-
-
-def weight_files(folder: Path) -> list[str]:
-    """The safetensors of a checkpoint, all there. Raises CheckpointError if they are not, or if there are none."""
-    index = folder / INDEX
-    if index.exists():
-        files = shard_names(index)
-        if missing := [f for f in files if not (folder / f).exists()]:
-            raise CheckpointError(
-                f"{folder} lacks {len(missing)} of its {len(files)} weight files, first {missing[0]}; "
-                "download the checkpoint again, finished files are kept."
-            )
-        return files
-    if (folder / "model.safetensors").exists():
-        return ["model.safetensors"]
-    pickled = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt*")]
-    found = f"only {pickled[0]}" if pickled else "no weights"
-    raise CheckpointError(f"{folder} holds {found}; only safetensors are read, so fetch model.safetensors.")
 
 
 def _is_ignored(name: str, config: ModelConfig) -> bool:

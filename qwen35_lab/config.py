@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError
+from .fp8 import FIELD, BlockFP8, parse_fp8
 from .reader import Reader
 
 LINEAR, FULL = "linear_attention", "full_attention"
@@ -103,6 +104,7 @@ class ModelConfig:
     video_token_id: int | None = None
     vision_start_token_id: int | None = None
     vision_end_token_id: int | None = None
+    fp8: BlockFP8 | None = None  # the files hold matrices in FP8 with scales; None for unquantised ones
     raw: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -115,8 +117,7 @@ class ModelConfig:
                 f"The field `model_type` is {model_type!r}, which is not of the Qwen3.5 family; "
                 f"load a checkpoint whose `model_type` is one of {', '.join(MODEL_TYPES)}."
             )
-        if raw.get("quantization_config"):
-            raise get.error("quantization_config", "is set, but only unquantised weights are read")
+        fp8 = parse_fp8(raw[FIELD]) if raw.get(FIELD) else None
         nested = raw.get("text_config")
         if nested is None and not model_type.endswith("_text"):
             raise get.error("text_config", f"is missing from a {model_type} config")
@@ -131,7 +132,7 @@ class ModelConfig:
         seen = None if nested is None else raw.get("vision_config")
         vision = None if seen is None else _parse_vision(Reader(seen, "vision_config."))
         tokens = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-        return cls(model_type, text, vision, **{name: get.token(name) for name in tokens}, raw=dict(raw))
+        return cls(model_type, text, vision, **{name: get.token(name) for name in tokens}, fp8=fp8, raw=dict(raw))
 
     @classmethod
     def from_file(cls, path: str | Path) -> "ModelConfig":

@@ -4,15 +4,17 @@ from dataclasses import fields
 from typing import Any
 
 from .config import ModelConfig
+from .fp8 import FIELD
 
 OLDER_SPELLINGS = ("torch_dtype", "rope_theta", "partial_rotary_factor", "rope_scaling", "full_attention_interval")
+LEFT_OUT = (*OLDER_SPELLINGS, FIELD)  # how the file that was read held its weights says nothing about this one
 
 
 def text_only(config: ModelConfig, dtype: str, mtp: bool = False) -> dict[str, Any]:
     """The `config.json` of the language model alone: the file's own words, and over them what the model has."""
     text, rope = config.text, config.text.rope
     renamed = {"output_gate": "output_gate_type", "state_dtype": "mamba_ssm_dtype", "rope": "rope_parameters"}
-    raw = {k: v for k, v in (config.raw.get("text_config") or config.raw).items() if k not in OLDER_SPELLINGS}
+    raw = {k: v for k, v in (config.raw.get("text_config") or config.raw).items() if k not in LEFT_OUT}
     known = {renamed.get(f.name, f.name): getattr(text, f.name) for f in fields(text)}
     known["mtp_num_hidden_layers"] = int(mtp)  # the config may promise a head that the model does not have
     known = {name: value for name, value in known.items() if value or name in raw}  # a dense model has no experts
@@ -44,7 +46,7 @@ def multimodal(config: ModelConfig, dtype: str, mtp: bool = False) -> dict[str, 
     text = text_only(config, dtype, mtp)
     tokens = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     return {
-        **{k: v for k, v in config.raw.items() if k not in OLDER_SPELLINGS},
+        **{k: v for k, v in config.raw.items() if k not in LEFT_OUT},
         "architectures": [f"{kind}ForConditionalGeneration"],
         "model_type": "qwen3_5_moe" if config.text.is_moe else "qwen3_5",
         "text_config": {k: v for k, v in text.items() if k != "architectures"},

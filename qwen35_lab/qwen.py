@@ -9,6 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .config import ModelConfig
 from .errors import InputError
 from .family import load_config
 from .files import EYES, SIDE_FILES
+from .fp8 import BlockFP8
 from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, build
 from .model.init import initialise
@@ -29,6 +31,7 @@ from .prompts import PICTURES, Message, Prompt
 from .provenance import Provenance
 from .talk import Talker
 from .watch import Watched
+from .weight_only import is_weight_only, to_weight_only
 
 __all__ = ["PICTURES", "SIDE_FILES", "Message", "Prompt", "Qwen", "from_config", "load", "save"]
 
@@ -64,20 +67,32 @@ class Qwen(Talker, Watched):
             twin.tokenizer = self.tokenizer
         return twin
 
-    def save(self, folder: str | Path, *, overwrite: bool = False, eyes: bool = True) -> Path:
+    def save(
+        self, folder: str | Path, *, overwrite: bool = False, quantised: str | None = None, eyes: bool = True
+    ) -> Path:
         """Write a checkpoint that transformers' Auto classes load, atomically.
 
         Args:
+            overwrite: replace a folder that exists.
+            quantised: "fp8" writes the matrices of layers in the official layout (fp8.py), blocks of 128 × 128.
             eyes: False writes the language model alone: what `AutoModelForCausalLM` loads, and what a server reads
                 that has no torchvision.
+        Raises:
+            InputError: another word than "fp8", or a model whose weights are held in int8 or int4.
+            CheckpointError: a folder that exists, or that cannot be written.
         """
         folder = Path(folder)
+        if quantised not in (None, "fp8"):
+            raise InputError(f"Checkpoints are not written in {quantised!r}; use quantised='fp8', or leave it out.")
+        if is_weight_only(self.model):
+            raise InputError("This model's weights are rounded for running; load it without quantised=, and save that.")
         with tempfile.TemporaryDirectory() as temporary:
             if self.folder is None and "tokenizer" in self.__dict__:  # a model that was trained here
                 self.tokenizer.save_pretrained(temporary)
             source = self.folder or Path(temporary)
             side = tuple(p for name in SIDE_FILES if (eyes or name not in EYES) and (p := source / name).exists())
-            write_model(self.model, self.config, folder, side, overwrite=overwrite, eyes=eyes)
+            block = BlockFP8().block if quantised else None
+            write_model(self.model, self.config, folder, side, overwrite=overwrite, fp8_block=block, eyes=eyes)
         return folder
 
 
@@ -87,29 +102,34 @@ def load(
     device: str | torch.device = "cpu",
     revision: str | None = None,
     *,
+    quantised: str | None = None,
     endpoint: str | None = None,
 ) -> Qwen:
-    """Load a checkpoint. What comes from the Hub is kept in the cache that its other tools use, too.
+    """Load a checkpoint; one in the official FP8 layout is dequantised. What comes from the Hub is kept in the cache
+    that its other tools use, too.
 
     Args:
         name: one we ship ("recall"), a folder, or a Hub id ("Qwen/Qwen3.5-0.8B").
         dtype: "float32", "bfloat16", "float64", "float16"; None keeps the file's own.
         device: "cpu", "cuda", "mps", or "auto" for the best there is.
         revision: a branch, tag or commit on the Hub; a whole commit that is in the cache needs no network.
+        quantised: "int8" or "int4" holds the matrices of layers so while it runs (weight_only.py; needs torchao).
         endpoint: the address of a mirror of the Hub; None takes HF_ENDPOINT, or https://huggingface.co.
     Raises:
         CheckpointError: nothing by that name, a download that fails, or a checkpoint that is damaged or incomplete.
         ConfigError: a checkpoint of another family.
-        InputError: a dtype or a device that is not there.
+        InputError: a dtype, a device or a kind of weights that is not there.
     """
     folder, revision = find_folder(name, revision, endpoint=endpoint)
     config = ModelConfig.from_file(folder)
     model, report = read_model(folder, config, find_dtype(dtype), find_device(device))
+    if quantised is not None:
+        report = replace(report, notes=(*report.notes, *to_weight_only(model, quantised)))
     from_hub = next((part for part in folder.parts if part.startswith("models--")), "")
     kind = "TINY" if folder.parent == data_path() else "REAL" if from_hub.startswith("models--Qwen--") else "OTHER"
     label = from_hub.removeprefix("models--").replace("--", "/") or folder.name
     seed = _seed_on_card(folder) if kind == "TINY" else None
-    return Qwen(model, config, _provenance(model, kind, label, revision, seed), folder, report)
+    return Qwen(model, config, _provenance(model, kind, label, revision, seed, quantised), folder, report)
 
 
 def _seed_on_card(folder: Path) -> int | None:
@@ -148,13 +168,15 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
     return Qwen(model, parsed, _provenance(model, "RANDOM", label, seed=seed))
 
 
-def save(qwen: Qwen, folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a checkpoint that transformers' Auto classes load, atomically."""
-    return qwen.save(folder, overwrite=overwrite)
+def save(qwen: Qwen, folder: str | Path, *, overwrite: bool = False, quantised: str | None = None) -> Path:
+    """Write a checkpoint that transformers' Auto classes load, atomically; `quantised="fp8"` in the FP8 layout."""
+    return qwen.save(folder, overwrite=overwrite, quantised=quantised)
 
 
 def _provenance(
-    model: TextModel, kind: str, name: str, revision: str | None = None, seed: int | None = None
-) -> Provenance:
+    model: TextModel, kind: str, name: str, revision: str | None = None, seed: int | None = None,
+    quantised: str | None = None,
+) -> Provenance:  # fmt: skip
     weight = model.embed_tokens.weight
-    return Provenance(kind, name, revision, str(weight.dtype).removeprefix("torch."), str(weight.device), seed)
+    dtype = str(weight.dtype).removeprefix("torch.") + (f", matrices in {quantised}" if quantised else "")
+    return Provenance(kind, name, revision, dtype, str(weight.device), seed)

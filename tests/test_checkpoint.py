@@ -513,7 +513,7 @@ def test_a_revision_is_refused_where_there_is_none(tmp_path: Path) -> None:
 def test_quantised_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     _, folder = written("dense", tmp_path / "ckpt")
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "fp8"}}))
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": {"quant_method": "gptq"}}))
     with pytest.raises(lab.ConfigError, match="quantization_config"):
         lab.load(folder)
 

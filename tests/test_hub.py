@@ -381,11 +381,25 @@ def test_what_is_no_hub_is_no_mirror(hub: HubServer) -> None:
         lab.load(REPO)
 
 
+def test_official_fp8_files_have_names_of_their_own(hub: HubServer, repository: Path, cache: Path) -> None:
+    """layers-0 … outside, mtp: the index says so, and nothing else does."""
+    names = dict(zip(sorted(SHARDS), ("layers-0", "layers-1", "outside", "mtp"), strict=True))
+    for old, new in names.items():
+        (repository / old).rename(repository / f"{new}.safetensors")
+    index = (repository / download.INDEX).read_text()
+    for old, new in names.items():
+        index = index.replace(old, f"{new}.safetensors")
+    (repository / download.INDEX).write_text(index)
+    (repository / "model.extra.safetensors").unlink()
+    assert is_the_nano(lab.load(REPO))
+    assert {path.stem for path in snapshot(cache).glob("*.safetensors")} == {*names.values()}
+
+
 def test_a_model_of_another_family_is_refused_before_its_weights_come(hub: HubServer, repository: Path) -> None:
     config = json.loads((repository / "config.json").read_text())
     for change, words in (
         ({"model_type": "llama"}, "`model_type` is 'llama'"),
-        ({"quantization_config": {"quant_method": "fp8"}}, "quantization_config"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config"),
     ):
         (repository / "config.json").write_text(json.dumps(config | change))
         with pytest.raises(lab.ConfigError, match=words):

@@ -12,7 +12,9 @@ from .devices import DEVICES, Device, article_rows
 from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
 from .fertility import Fertility, Spread, by_script, fertility, rank_correlation, spread
+from .few_bits import Weighed, weigh
 from .fit import PRECISIONS, Footprint, longest, will_it_fit
+from .forgetting import Fading, fading, half_life_after, longest_half_life, random_decays
 from .heads import Heads, attention_result, head_statistics
 from .influence import (
     InfluenceParts,
@@ -27,11 +29,13 @@ from .long_context import Reach, reach_of
 from .mixers import build_mixer, count_mixer, reading
 from .naming import Naming, naming
 from .near_ties import Rounded, rounded_choices
+from .outliers import Spoilt, Tile, spoilt_by_outliers, tile
 from .parity import ParityLedger, parity_ledger, quiet_transformers, transformers_model
 from .pictured import Theirs, by_transformers
 from .recall_map import NeedleMap, RecallMap, needle_map, recall_map
 from .residual import Contributions, contributions, layer_kinds, residual_stream
 from .roofline import DATA_SHEETS, Machine, measure_machine, predicted_seconds
+from .rounding import Harm, kinds_of, rounding_harm
 from .routing import Routing, Ties, coactivation, jensen_shannon, routing_of, ties
 from .rows import Overlap, TableCost, lengths, table_cost
 from .scaling import Fit, LayerTimes, fit_power, time_layers
@@ -58,10 +62,12 @@ __all__ = [
     "Differences",
     "DraftSpeed",
     "Effect",
+    "Fading",
     "Fertility",
     "Fit",
     "Footprint",
     "Growth",
+    "Harm",
     "Heads",
     "InfluenceParts",
     "LayerTimes",
@@ -79,6 +85,7 @@ __all__ = [
     "Rounded",
     "Routes",
     "Routing",
+    "Spoilt",
     "Spread",
     "StateGeometry",
     "SurpriseChange",
@@ -87,7 +94,9 @@ __all__ = [
     "Tapes",
     "Theirs",
     "Ties",
+    "Tile",
     "Touched",
+    "Weighed",
     "acceptance",
     "active_share",
     "article_rows",
@@ -114,16 +123,19 @@ __all__ = [
     "effect",
     "even_out",
     "expected_touched",
+    "fading",
     "fertility",
     "fit_power",
     "gap",
     "half_life",
+    "half_life_after",
     "head_statistics",
     "held_out",
     "imitate",
     "influence_map",
     "influence_parts",
     "jensen_shannon",
+    "kinds_of",
     "languages",
     "layer_bytes",
     "layer_cost",
@@ -133,6 +145,7 @@ __all__ = [
     "lengths",
     "logit_lens",
     "longest",
+    "longest_half_life",
     "main_script",
     "measure_machine",
     "missed_experts",
@@ -148,6 +161,7 @@ __all__ = [
     "predicted_bytes",
     "predicted_seconds",
     "quiet_transformers",
+    "random_decays",
     "rank_correlation",
     "reach_of",
     "read_and_keep",
@@ -159,11 +173,13 @@ __all__ = [
     "residual_stream",
     "retrieval",
     "rounded_choices",
+    "rounding_harm",
     "routes",
     "routing",
     "routing_of",
     "scoreboard",
     "scripts",
+    "spoilt_by_outliers",
     "spread",
     "state_gap",
     "state_geometry",
@@ -174,11 +190,13 @@ __all__ = [
     "table_cost",
     "take_back",
     "ties",
+    "tile",
     "time_layers",
     "told",
     "touched_experts",
     "transformers_model",
     "vision_cost",
+    "weigh",
     "will_it_fit",
     "within_chunk_mask",
     "words",

@@ -14,6 +14,7 @@ from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
 from .experts import CHECKS as EXPERTS
+from .few_bits import CHECKS as FEW_BITS
 from .fitting import CHECKS as FITTING
 from .forward_pass import CHECKS as FORWARD_PASS
 from .long_documents import CHECKS as LONG_DOCUMENTS
@@ -34,7 +35,8 @@ from .wrong import WRONG
 
 CHECKS = {
     **FITTING, **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS,
-    **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **STREAMS, **WAITING, **PATCHING, **LONG_DOCUMENTS,
+    **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING, **FEW_BITS, **PRICING, **STREAMS, **WAITING, **PATCHING,
+    **LONG_DOCUMENTS,
 }  # fmt: skip
 
 

@@ -1,40 +1,32 @@
 """What a checkpoint weighs in the precisions in which it is really stored: few bits for most matrices, 16 for the rest.
 
 `weight_bytes` has the ideal size, every number in so many bits. Published files keep more: the FP8 checkpoints of this
-family (e4m3, a scale for every block of 128 x 128) leave in bfloat16 what `KEPT` names. The same tensors are left alone
-here in int8 and int4 (a 16-bit scale for every 128 inputs of a row, no zero point). Approximate: makers differ. The
-family's own GPTQ-Int4 files quantise less (no attention), Ollama's quantise the tables too.
+family (e4m3, a 16-bit scale for every block of 128 x 128) round the matrices of layers, and those alone (fp8.py). The
+same matrices are rounded here in int8 and int4 (a 16-bit scale for every 128 inputs of a row, no zero point).
+Approximate: makers differ. The family's own GPTQ-Int4 files quantise less (no attention), Ollama's quantise the tables
+too, and torchao's int8 has a scale for each row, its int4 a zero point for each group.
 """
 
-import re
 from collections import Counter
 from math import prod
 
 from ..errors import InputError
+from ..fp8 import is_rounded
 from .shapes import Config, component, is_float32, tensor_shapes
 from .sizes import BITS, memory
 
-# embeddings and head, all norms, routers, the shared expert's gate, β and g of DeltaNet, its convolution, the tower
-KEPT = re.compile(
-    r"embed_tokens|lm_head|norm|\.mlp\.gate\.|shared_expert_gate|in_proj_(a|b|ba)\.|conv1d|\.visual\.|A_log|dt_bias"
-)
 BLOCK = 128  # inputs that share a scale; in fp8 so many rows share it too
-SCALE_BITS = {"fp8": 32, "int8": 16, "int4": 16}
+SCALE_BITS = {"fp8": 16, "int8": 16, "int4": 16}
 # the parts of `loaded_bytes`
 WEIGHTS = TEXT, VISION, MTP = ("text weights", "vision tower", "MTP head")
 CACHE = ("keys and values", "DeltaNet states", "convolutions")
 
 
-def stays(name: str) -> bool:
-    """Whether a tensor, by its official name, keeps 16 bits or more in a quantised checkpoint."""
-    return bool(KEPT.search(name)) or name.endswith(".bias")
-
-
 def stored_bytes(config: Config, dtype: str = "bfloat16") -> dict[str, int]:
     """Bytes of a checkpoint by component, in "float64", "float32", "bfloat16", "float16", "fp8", "int8" or "int4".
 
-    In 16 bits it is `weight_bytes`, part by part. Below them the matrices that do not `stay` have so many bits, with
-    their scales, and all others are as in bfloat16.
+    In 16 bits it is `weight_bytes`, part by part. Below them what `is_rounded` has so many bits, with its scales,
+    and all else is as in bfloat16.
 
     Raises:
         InputError: no such dtype.
@@ -68,14 +60,16 @@ def kept_share(config: Config) -> float:
     """The share of all parameters that keep 16 bits or more in a quantised checkpoint."""
     counts = Counter[bool]()
     for name, shape in tensor_shapes(config).items():
-        counts[stays(name)] += prod(shape)
-    return counts[True] / counts.total()
+        counts[is_rounded(name)] += prod(shape)
+    return counts[False] / counts.total()
 
 
 def _bits(name: str, shape: tuple[int, ...], dtype: str) -> int:
     numbers = prod(shape)
-    if dtype in SCALE_BITS and not stays(name):
+    if dtype in SCALE_BITS and is_rounded(name):
         *outer, rows, columns = shape
+        if name.endswith("gate_up_proj"):  # FP8 files have its two halves apart
+            outer, rows = [*outer, 2], rows // 2
         groups = -(-columns // BLOCK) * (-(-rows // BLOCK) if dtype == "fp8" else rows) * prod(outer)
         return numbers * BITS[dtype] + groups * SCALE_BITS[dtype]
     width = BITS["bfloat16"] if dtype in SCALE_BITS else BITS[dtype]

@@ -13,11 +13,11 @@ from threading import Event, Lock
 
 from tqdm.auto import tqdm
 
-from ..checkpoint import INDEX, shard_names
 from ..config import ModelConfig
 from ..errors import CheckpointError
 from ..files import SIDE_FILES
 from ..memory import in_words
+from ..tensors import INDEX, shard_names
 from .place import COMMIT, Place, address, named
 from .refusals import explain, is_final
 from .transfer import DiskFull, Remote, fetch, partial, reason
@@ -25,7 +25,7 @@ from .transfer import DiskFull, Remote, fetch, partial, reason
 __all__ = ["download"]
 
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-WEIGHTS = re.compile(r"model[^/]*\.safetensors")
+WEIGHTS = re.compile(r"[^/]+\.safetensors")
 SIDE = {"config.json", INDEX, *SIDE_FILES} - {"README.md", "LICENSE"}
 AT_ONCE = 4  # files
 
@@ -117,6 +117,7 @@ def _unsaid(place: Place) -> CheckpointError:
 def _shards(place: Place, files: dict[str, Remote]) -> list[str]:
     """The files that may hold weights; the index, which is not here yet, says which of them do."""
     names = [name for name in files if WEIGHTS.fullmatch(name)]
+    names = [name for name in names if name.startswith("model")] or names  # FP8 files are `layers-0.safetensors` …
     if "config.json" not in files or not names or (INDEX not in files and "model.safetensors" not in files):
         others = {Path(name).suffix for name in files} & {".gguf", ".bin", ".pt", ".pth"}
         instead = f", only {', '.join(sorted(others))} files" if others else ""

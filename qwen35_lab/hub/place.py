@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..checkpoint import weight_files
 from ..errors import CheckpointError, InputError
 from ..files import write_file
+from ..tensors import weight_files
 from .transfer import Remote
 
 COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -31,6 +31,9 @@ WITHIN = {
     "08.1": [lambda odd: lambda parts: [[odd] * 5] * 3],
     "08.2": [lambda odd: lambda height, width, most: (odd, 320), lambda odd: lambda height, width, most: (odd, odd)],
     "08.3": [lambda odd: (odd,) * 3, lambda odd: (1, 2, odd)],
+    "10.1": [lambda odd: [odd] * 8, lambda odd: [0.28125, 1.0, 1.25, 3.25, 20.0, -96.0, 448.0, odd]],
+    "10.2": [lambda odd: lambda w, block: (odd, odd), lambda odd: lambda w, block: (w, odd)],
+    "10.3": [lambda odd: ["experts", odd], lambda odd: [[odd]]],
     "11.2": [lambda odd: ROW | {"usd_in": odd}, lambda odd: ROW | {"source": odd}, lambda odd: ROW | {"date": odd}],
     "11.3": [lambda odd: (odd, "model"), lambda odd: ("aime", odd)],
 }  # fmt: skip

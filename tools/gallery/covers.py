@@ -41,6 +41,7 @@ COVERS = {
     "07": Cover("kinds", (0, 135, 1520, 1015), "Which experts answer for which kind of text, as a map"),
     "08": Cover("gaze", (0, 325, 1520, 970), "A picture with the cells that the model reads, and how much, by head"),
     "09": Cover("tape", (0, 185, 1520, 1200), "Drafts that were accepted, and those that were refused, pass by pass"),
+    "10": Cover("scale-deck", (0, 235, 1520, 1035), "Weights in eight bits: which blocks an outlier spoils, and how"),
     "11": Cover("explorer-prices", (0, 130, 1520, 836), "What a workload costs, by model, at the prices of one day"),
     "12": Cover("chat", (0, 70, 1520, 640), "A chat with a server: a thought, an answer, its times, the exact prompt"),
     "14": Cover("map", (0, 185, 1520, 1165), "Where in a long text a fact is still known, and by which layer"),
