@@ -32,7 +32,7 @@ LAYERS = [
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
     {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
-    {"training", "recipe", "muon", "nano", "recall", "examples", "serving"},
+    {"training", "recipe", "muon", "nano", "recall", "examples", "serving", "finetune"},
     {"analysis", "claims"},
     {"views"},
     {"exercises", "jobs", "doctor", "cli", "__init__", "__main__"},
@@ -43,7 +43,7 @@ HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 MODEL_MAY_IMPORT = {"qwen35_lab.config", "qwen35_lab.errors", "qwen35_lab.model", "torch", "einops"}
 
 # `import qwen35_lab` must stay quick, and work where these are missing or broken.
-HEAVY = ["transformers", "plotly", "ipywidgets", "anywidget", "IPython", "PIL", "huggingface_hub", "papermill", "dask"]
+HEAVY = ["transformers", "plotly", "ipywidgets", "anywidget", "IPython", "PIL", "huggingface_hub", "papermill", "dask", "peft"]
 
 
 # ------------------------------------------------------------------------- imports point one way
