@@ -42,10 +42,10 @@ __all__ = [
     "LabError", "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "ServerError",
     "TextConfig", "TextModel", "ToolCall", "Trace", "TraceError", "VisionConfig", "Vocabulary", "analysis",
     "article_claim", "article_claims", "check", "check_solution", "claim", "diff", "doctor", "edit", "edit_effect",
-    "example", "exercises", "family", "finetune", "from_config", "gap", "inputs", "load", "load_config", "load_tokenizer",
-    "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "prices", "progress", "published", "recall",
-    "record", "routing", "save", "serve", "serve_command", "serving", "show_source", "step", "taps", "views",
-    "vocabulary", "will_it_fit",
+    "example", "exercises", "family", "finetune", "from_config", "gap", "inputs", "load", "load_config",
+    "load_tokenizer", "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "prices", "progress",
+    "published", "recall", "record", "routing", "save", "serve", "serve_command", "serving", "show_source", "step",
+    "taps", "views", "vocabulary", "will_it_fit",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.

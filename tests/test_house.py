@@ -43,7 +43,18 @@ HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 MODEL_MAY_IMPORT = {"qwen35_lab.config", "qwen35_lab.errors", "qwen35_lab.model", "torch", "einops"}
 
 # `import qwen35_lab` must stay quick, and work where these are missing or broken.
-HEAVY = ["transformers", "plotly", "ipywidgets", "anywidget", "IPython", "PIL", "huggingface_hub", "papermill", "dask", "peft"]
+HEAVY = [
+    "transformers",
+    "plotly",
+    "ipywidgets",
+    "anywidget",
+    "IPython",
+    "PIL",
+    "huggingface_hub",
+    "papermill",
+    "dask",
+    "peft",
+]
 
 
 # ------------------------------------------------------------------------- imports point one way

@@ -4,8 +4,8 @@
     PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("nano-text"), "in-sentences")
 
 The names depend on who reads them. A language model alone has `model.layers.0…`, a whole one
-`model.language_model.layers.0…`; an adapter with the wrong prefix finds no module, and depending on the reader that is an
-error, a warning, or silence: the base answers as if nothing had been learnt.
+`model.language_model.layers.0…`. An adapter with the wrong prefix finds no module; depending on the reader that is an
+error, a warning, or silence, and then the base answers as if nothing had been learnt.
 """
 
 import json

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from ..errors import InputError
 from ..nano.score import answer
 from ..nano.tokenizer import SIZE
 from ..nano.world import KINDS, draw
 from ..qwen import Qwen
-from ..errors import InputError
 
 AT_ONCE = 32
 
@@ -27,6 +27,9 @@ def kept(qwen: Qwen, kinds: Sequence[str] = tuple(KINDS), n: int = 32, seed: int
     for kind in kinds:
         samples = [draw(kind, seed, index, "test") for index in range(n)]
         prompts = sorted(((s, s.questions[0]) for s in samples), key=lambda pair: len(str(pair[0].messages)))
-        said = [each for at in range(0, n, AT_ONCE) for each in answer(qwen.model, qwen.tokenizer, prompts[at : at + AT_ONCE])]
-        found[kind] = (sum(each.verdict == "right" for each in said), n)
+        right = 0
+        for at in range(0, n, AT_ONCE):
+            said = answer(qwen.model, qwen.tokenizer, prompts[at : at + AT_ONCE])
+            right += sum(each.verdict == "right" for each in said)
+        found[kind] = (right, n)
     return found

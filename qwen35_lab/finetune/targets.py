@@ -6,8 +6,9 @@
     mlp         all                     the dense feed-forward, or the shared expert: gate_proj, up_proj, down_proj
     experts     sparse ones             gate_up_proj, down_proj of the routed experts, stacked [expert, out, in]
 
-Never changed: embeddings, norms, convolutions, `A_log`, `dt_bias`, the vision tower, the MTP head, and the router, whose
-weight the model reads directly, past anything that is put around the module (`Tuned` refuses what has no effect).
+Never changed: embeddings, norms, convolutions, `A_log`, `dt_bias`, the vision tower, the MTP head, and the routers: the
+model reads a router's weight directly, past what peft puts around its module, so that an adapter there would learn
+nothing, and nobody would say so.
 """
 
 from collections.abc import Sequence
