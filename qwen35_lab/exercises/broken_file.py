@@ -93,6 +93,8 @@ def break_file(qwen: Qwen, folder: str | Path, seed: int) -> Qwen:
     twin.save(folder)
     broken = load(folder)
     broken.provenance = replace(qwen.provenance, name=f"{qwen.provenance.name} with a fault")
+    if qwen.folder is not None:
+        broken.tokenizer = qwen.tokenizer  # the folder may be gone when it is needed
     _truths[broken.model] = name, fault
     return broken
 

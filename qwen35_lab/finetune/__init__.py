@@ -12,12 +12,12 @@ from .adapter import Tuned, attach
 from .alphabet import score_alphabet, teach_alphabet, with_new_keys
 from .handing_on import adapter_names, save_adapter
 from .keeping import kept
-from .lessons import Lessons, lesson_loss, lessons
+from .lessons import Lessons, Load, lesson_loss, lessons, router_loads
 from .sentences import in_a_sentence, score_sentences, sentence_lessons, teach_sentences
-from .targets import PARTS, Cost, cost, targets
+from .targets import PARTS, Cost, cost, costs, targets
 
 __all__ = [
-    "PARTS", "Cost", "Lessons", "Tuned", "adapter_names", "attach", "cost", "in_a_sentence", "kept", "lesson_loss",
-    "lessons", "save_adapter", "score_alphabet", "score_sentences", "sentence_lessons", "targets", "teach_alphabet",
-    "teach_sentences", "with_new_keys",
+    "PARTS", "Cost", "Lessons", "Load", "Tuned", "adapter_names", "attach", "cost", "costs", "in_a_sentence", "kept",
+    "lesson_loss", "lessons", "router_loads", "save_adapter", "score_alphabet", "score_sentences", "sentence_lessons",
+    "targets", "teach_alphabet", "teach_sentences", "with_new_keys",
 ]  # fmt: skip

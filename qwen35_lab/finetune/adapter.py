@@ -59,13 +59,14 @@ class Tuned:
         self.base, self.names, self.rank, self.alpha = base, list(names), rank, alpha
         self._learnt = [(p, p.requires_grad) for p in base.model.parameters()]
         self.qwen = base.twin()
-        linear, stacked = _split(self.names)
+        linear, stacked = _split([name.removeprefix("layers.") for name in self.names])
         chosen = peft.LoraConfig(
             r=rank, lora_alpha=alpha, target_modules="|".join(map(re.escape, linear)) or [], target_parameters=stacked
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._lora: Any = peft.LoraModel(self.qwen.model, chosen, NAME)
+            # of the layers alone: peft compares the ends of names, and the MTP head has a layer 0 too
+            self._lora: Any = peft.LoraModel(self.qwen.model.layers, chosen, NAME)
         self._refuse_gaps()
 
     def __repr__(self) -> str:
@@ -91,8 +92,12 @@ class Tuned:
         with torch.no_grad():
             return {name: layer.get_delta_weight(NAME).detach() for name, layer in self.layers().items()}
 
-    def merged(self) -> Qwen:
-        """An ordinary model with what was learnt inside its matrices; the others it shares with the base."""
+    def merged(self, factor: float = 1.0) -> Qwen:
+        """An ordinary model with what was learnt inside its matrices; the others it shares with the base.
+
+        Args:
+            factor: how much of what was learnt; 0 is the base, and more than 1 goes beyond.
+        """
         merged = self.base.twin()
         label = f"{self.base.provenance.name}, fine-tuned"
         merged.provenance = replace(self.base.provenance, name=label)
@@ -100,7 +105,9 @@ class Tuned:
             owner, _, leaf = name.rpartition(".")
             module = merged.model.get_submodule(owner)
             weight = getattr(module, leaf)
-            setattr(module, leaf, nn.Parameter(weight.detach() + delta.to(weight.dtype), requires_grad=False))
+            setattr(
+                module, leaf, nn.Parameter(weight.detach() + (factor * delta).to(weight.dtype), requires_grad=False)
+            )
         return merged
 
     def remove(self) -> Qwen:

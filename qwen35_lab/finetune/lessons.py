@@ -20,6 +20,7 @@ from ..nano.loss import Watched, balance, watched_routers
 from ..nano.world import Message
 from ..qwen import Qwen
 from ..training import Loss
+from .adapter import plain
 
 BALANCE = 0.01  # what the routers' balance counts, beside 1 for the answers
 END = "<|im_end|>"
@@ -79,6 +80,31 @@ def lesson_loss(model: TextModel, texts: Lessons, share: float = BALANCE) -> Los
     parts = {"answers": answers} | ({} if even is None else {"balance": even})
     total = answers if even is None else answers + share * even
     return Loss(total, parts, tokens=int(texts.real.sum()))
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one router did with some lessons."""
+
+    share: Tensor  # [expert], of all choices
+    balance: float  # E · Σ f P over real tokens
+    padded: float  # the same with the padding counted, which is wrong
+    logits: Tensor  # [row · token, expert], padding included
+
+
+@torch.no_grad()
+def router_loads(model: TextModel, texts: Lessons) -> dict[str, Load]:
+    """Layer -> what its router did; empty for a model without experts."""
+    with watched_routers(model) as seen:
+        model(texts.ids, logits_to_keep=1)
+    found = {}
+    for name, routed in seen:
+        experts = routed.logits.shape[-1]
+        chosen = torch.bincount(routed.ids[texts.real].flatten(), minlength=experts)
+        every = torch.ones_like(texts.real)
+        even, padded = (balance(routed, real).item() for real in (texts.real, every))
+        found[plain(name)] = Load(chosen / chosen.sum(), even, padded, routed.logits.flatten(0, 1))
+    return found
 
 
 def mean_balance(seen: Watched, real: Tensor) -> Tensor | None:

@@ -1,6 +1,6 @@
 """A new manner for the nano: it answers in a word, and is to answer in a sentence.
 
-    Mia likes tea. … Now Mia likes rice. What does Mia like?     rice  →  Mia likes rice.
+    Mia likes tea. … Now Mia likes rice. What does Mia like?     rice  →  rice is what Mia likes.
 
 What is to be said must still be fetched from the text. Names and values of the test are pairs that neither the nano's
 training nor these lessons show.
@@ -23,20 +23,23 @@ ROWS = 8  # of a step
 MOST_STEPS = 10_000  # a seed has texts of its own for so many
 ROOM = 16  # tokens of an answer
 AT_ONCE = 32
-RECIPE = Recipe(60, adamw_rate=5e-3, warmup=5, every=20)
+RECIPE = Recipe(100, adamw_rate=2e-3, warmup=5, every=25)
 Pair = tuple[list[Message], str]
 
 
+MANNERS = {"likes": "{value} is what {name} likes.", "lives": "{value} is where {name} lives.",
+           "number": "{value} is the number of {name}."}  # fmt: skip
+
+
 def in_a_sentence(question: str, answer: str) -> str:
-    """`What does Mia like?`, `rice` -> `Mia likes rice.`
+    """`What does Mia like?`, `rice` -> `rice is what Mia likes.`
 
     Raises:
         InputError: no question of this world's facts.
     """
-    for told, asked, _ in ATTRIBUTES.values():
+    for attribute, (_, asked, _) in ATTRIBUTES.items():
         if found := re.fullmatch(re.escape(asked).replace(r"\{name\}", r"(\w+)"), question.strip()):
-            line = told.format(name=found[1], value=answer)
-            return line[0].upper() + line[1:]
+            return MANNERS[attribute].format(name=found[1], value=answer)
     raise InputError(f"{question!r} is no question about a fact; ask as `What does Mia like?` does.")
 
 

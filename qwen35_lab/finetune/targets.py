@@ -11,13 +11,14 @@ model reads a router's weight directly, past what peft puts around its module, s
 nothing, and nobody would say so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import nn
+import torch
 
-from ..config import FULL, LINEAR, TextConfig
+from ..config import FULL, LINEAR, ModelConfig, TextConfig
 from ..errors import InputError
+from ..model import build
 
 DELTANET = ("in_proj_qkv", "in_proj_z", "in_proj_b", "in_proj_a", "out_proj")
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -34,18 +35,32 @@ def targets(config: TextConfig, parts: Sequence[str] = PARTS) -> list[str]:
     Raises:
         InputError: there is no such part, or nothing of it in this model.
     """
+    names = _those(config, parts)
+    missing = [
+        part for part in _chosen(parts) if not any(_of(config, part, n) for n in range(config.num_hidden_layers))
+    ]
+    if missing:
+        there = [part for part in PARTS if part not in missing and _those(config, part)]
+        raise InputError(f"This model has nothing of {missing[0]!r} to adapt; choose from {', '.join(there)}.")
+    if not names:
+        raise InputError(f"Nothing is to be adapted; choose at least one of {', '.join(PARTS)}.")
+    return names
+
+
+def _chosen(parts: Sequence[str]) -> tuple[str, ...]:
     chosen = (parts,) if isinstance(parts, str) else tuple(parts)
     if unknown := [part for part in chosen if part not in PARTS]:
         raise InputError(f"There is no part {unknown[0]!r}; choose from {', '.join(PARTS)}.")
-    found = {part: [name for n in range(config.num_hidden_layers) for name in _of(config, part, n)] for part in chosen}
-    if empty := [part for part, names in found.items() if not names]:
-        there = [part for part in PARTS if any(_of(config, part, n) for n in range(config.num_hidden_layers))]
-        raise InputError(f"This model has nothing of {empty[0]!r} to adapt; choose from {', '.join(there)}.")
-    if not found:
-        raise InputError(f"Nothing is to be adapted; choose at least one of {', '.join(PARTS)}.")
-    wanted = {name for names in found.values() for name in names}
-    every = [name for n in range(config.num_hidden_layers) for part in PARTS for name in _of(config, part, n)]
-    return [name for name in every if name in wanted]
+    return chosen
+
+
+def _those(config: TextConfig, parts: Sequence[str]) -> list[str]:
+    """What there is of some parts, layer by layer."""
+    chosen = _chosen(parts)
+    return [
+        name for n in range(config.num_hidden_layers) for part in PARTS if part in chosen
+        for name in _of(config, part, n)
+    ]  # fmt: skip
 
 
 def _of(config: TextConfig, part: str, n: int) -> list[str]:
@@ -67,7 +82,6 @@ class Cost:
 
     trained: int  # numbers
     whole: int  # of the model, frozen
-    by_part: dict[str, int]
 
     @property
     def share(self) -> float:
@@ -84,22 +98,35 @@ class Cost:
         return self.whole * (GRADIENT_BYTES + ADAM_BYTES)
 
 
-def cost(model: nn.Module, config: TextConfig, parts: Sequence[str] = PARTS, rank: int = 8) -> Cost:
-    """Count an adapter before it is made; the model may lie on the meta device.
+def cost(config: ModelConfig, parts: Sequence[str] = PARTS, rank: int = 8) -> Cost:
+    """Count an adapter before it is made, from the config alone.
 
     A matrix [out, in] gets rank · (in + out) numbers, a stack [expert, out, in] as many for every expert.
 
     Raises:
         InputError: a part that is not there, or a rank below 1.
     """
-    check_rank(rank)
-    weights = dict(model.named_parameters())
-    parts = (parts,) if isinstance(parts, str) else tuple(parts)
-    by_part = {}
-    for part in parts:
-        shapes = [weights[name].shape for name in targets(config, [part])]
-        by_part[part] = sum(rank * (shape[:-2].numel()) * (shape[-1] + shape[-2]) for shape in shapes)
-    return Cost(sum(by_part.values()), sum(weight.numel() for weight in weights.values()), by_part)
+    targets(config.text, parts)
+    return costs(config, {"": parts}, [rank])[""][0]
+
+
+def costs(config: ModelConfig, choices: Mapping[str, Sequence[str]], ranks: Sequence[int]) -> dict[str, list[Cost]]:
+    """Name of a choice of parts -> its cost at each rank; an empty list where the model has nothing of them.
+
+    Raises:
+        InputError: a part that is in no model, or a rank below 1.
+    """
+    for rank in ranks:
+        check_rank(rank)
+    with torch.device("meta"):
+        shapes = {name: weight.shape for name, weight in build(config).named_parameters()}
+    whole = sum(shape.numel() for shape in shapes.values())
+    found = {}
+    for choice, parts in choices.items():
+        names = _those(config.text, parts)
+        each = sum(shapes[n][:-2].numel() * (shapes[n][-1] + shapes[n][-2]) for n in names)  # per rank
+        found[choice] = [Cost(rank * each, whole) for rank in ranks] if names else []
+    return found
 
 
 def check_rank(rank: int) -> None:
