@@ -141,7 +141,7 @@ def test_conda_gets_the_same_requirements_and_python():
     floor = [str(bound) for bound in python.specifier if bound.operator == ">="]
     assert floor == [project()["requires-python"]]
     assert {Requirement(entry).name for entry in conda} == {"python", "pip"}
-    assert pip == {"pip": ["--constraint constraints.txt", "--editable ."]}
+    assert pip == {"pip": ["--constraint constraints.txt", "--editable .[finetune]"]}
 
 
 def test_every_requirement_has_a_tested_version():

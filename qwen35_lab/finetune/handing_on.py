@@ -41,11 +41,11 @@ def adapter_names(tuned: Tuned, *, eyes: bool = False) -> dict[str, str]:
     return found
 
 
-def save_adapter(tuned: Tuned, folder: str | Path, *, eyes: bool = False, overwrite: bool = False) -> Path:
+def save_adapter(tuned: Tuned, folder: str | Path, *, eyes: bool = False) -> Path:
     """Write an adapter that peft loads onto transformers' model of the same checkpoint; all or nothing.
 
     Raises:
-        CheckpointError: the folder exists (and `overwrite` is not set), or cannot be written.
+        CheckpointError: the folder exists, or cannot be written.
     """
     names = adapter_names(tuned, eyes=eyes)
     tensors: dict[str, Tensor] = {}
@@ -53,7 +53,7 @@ def save_adapter(tuned: Tuned, folder: str | Path, *, eyes: bool = False, overwr
         for factor in ("lora_A", "lora_B"):
             weight = getattr(layer, factor)[NAME].weight
             tensors[f"{names[name]}.{factor}.weight"] = weight.detach().cpu().contiguous()
-    with write_folder(Path(folder), overwrite=overwrite) as beside:
+    with write_folder(Path(folder)) as beside:
         save_file(tensors, beside / "adapter_model.safetensors", metadata={"format": "pt"})
         (beside / "adapter_model.safetensors").chmod(0o644)
         (beside / "adapter_config.json").write_text(json.dumps(_config(tuned, eyes), indent=2) + "\n")
