@@ -59,6 +59,7 @@ class Tuned:
         self.base, self.names, self.rank, self.alpha = base, list(names), rank, alpha
         self._learnt = [(p, p.requires_grad) for p in base.model.parameters()]
         self.qwen = base.twin()
+        self.qwen.model.requires_grad_(False)  # all of it: peft sees the layers alone, and its weights are the base's
         linear, stacked = _split([name.removeprefix("layers.") for name in self.names])
         chosen = peft.LoraConfig(
             r=rank, lora_alpha=alpha, target_modules="|".join(map(re.escape, linear)) or [], target_parameters=stacked
