@@ -72,7 +72,10 @@ class Tuned:
 
     def __repr__(self) -> str:
         share = self.trained / sum(p.numel() for p in self.base.model.parameters())
-        return f"Tuned({self.base.provenance}: {len(self.names)} matrices, rank {self.rank}, {self.trained:,} numbers to learn, {share:.1%} of the model)"  # noqa: E501
+        return (
+            f"Tuned({self.base.provenance}: rank {self.rank} on {len(self.names)} matrices, {self.trained:,} numbers "
+            f"to learn, {share:.1%} of the model)"
+        )
 
     @property
     def trained(self) -> int:
