@@ -41,7 +41,7 @@ def adapter_deck(
         every = next(cost for found in each.values() for cost in found).bytes_in_full
         most = max((found[-1].share, choice) for choice, found in each.items() if found)
         said.append(f"{name}: at most {most[0]:.1%} is trained ({most[1]}, rank {ranks[-1]}); all its weights would "
-                    f"take {short(every / 1e6)} MB")  # fmt: skip
+                    f"take {_size(every)}")  # fmt: skip
     return Deck(
         [
             Curves(title, rank, series(number), ("targets",), "rank", log=True)
@@ -51,6 +51,10 @@ def adapter_deck(
         caption="; ".join(said) + ". Memory is the adapter, its gradient and AdamW's two means in float32.",
         provenance=provenance,
     )  # fmt: skip
+
+
+def _size(bytes: int) -> str:
+    return f"{short(bytes / 1e9)} GB" if bytes >= 1e9 else f"{short(bytes / 1e6)} MB"
 
 
 def _percent(cost: Cost) -> float:
@@ -74,15 +78,15 @@ def influence_before_after(before: Trace, after: Trace, layer: int) -> Deck:
     head = int(moved.argmax())
     reader, source = divmod(int((maps[1] - maps[0])[head].abs().argmax()), len(before.tokens))
     limit = max(float(each.abs().max()) for each in maps)
+    values = [short(float(each[head, reader, source])).replace("-", "−") for each in maps]
     rows, columns = Axis("reading", before.tokens), Axis("read from", before.tokens)
     return Deck(
         [
-            Heat(title, values, ("head",), rows, columns, limit=limit, reading=TAKES)
-            for title, values in (("Before", maps[0]), ("After", maps[1]))
+            Heat(title, each, ("head",), rows, columns, limit=limit, reading=TAKES)
+            for title, each in (("Before", maps[0]), ("After", maps[1]))
         ],
         [Dial("head", [str(n) for n in range(len(moved))], start=head)],
         caption=f"Layer {layer}, head {head}, moved most: what token {reader} “{before.tokens[reader]}” reads from "
-        f"token {source} “{before.tokens[source]}” went from {short(float(maps[0][head, reader, source]))} to "
-        f"{short(float(maps[1][head, reader, source]))}.",
+        f"token {source} “{before.tokens[source]}” went from {values[0]} to {values[1]}.",
         provenance=after.provenance,
     )
