@@ -1,9 +1,10 @@
 """A new manner for the nano: it answers in a word, and is to answer in a sentence.
 
-    Mia likes tea. … Now Mia likes rice. What does Mia like?     rice  →  rice is what Mia likes.
+    Mia likes tea. … Now Mia likes rice. What does Mia like?     rice  →  rice is the answer.
 
-What is to be said must still be fetched from the text. Names and values of the test are pairs that neither the nano's
-training nor these lessons show.
+The word must still be found in the text. Names and values of the test are pairs that neither the nano's training nor
+these lessons show. The sentence is made of words that the nano has said before: the table that scores them is frozen,
+and of words that were only ever read (`likes`, `where`) an adapter on the layers taught us a third at best.
 """
 
 import re
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 from ..nano.world import Message, draw
-from ..nano.world.facts import ATTRIBUTES
 from ..qwen import Qwen
 from ..training import History, Loss, Recipe, train
 from .adapter import Tuned
@@ -23,24 +23,13 @@ ROWS = 8  # of a step
 MOST_STEPS = 10_000  # a seed has texts of its own for so many
 ROOM = 16  # tokens of an answer
 AT_ONCE = 32
-RECIPE = Recipe(100, adamw_rate=2e-3, warmup=5, every=25)
+RECIPE = Recipe(60, adamw_rate=3e-3, warmup=5, every=15)
 Pair = tuple[list[Message], str]
 
 
-MANNERS = {"likes": "{value} is what {name} likes.", "lives": "{value} is where {name} lives.",
-           "number": "{value} is the number of {name}."}  # fmt: skip
-
-
-def in_a_sentence(question: str, answer: str) -> str:
-    """`What does Mia like?`, `rice` -> `rice is what Mia likes.`
-
-    Raises:
-        InputError: no question of this world's facts.
-    """
-    for attribute, (_, asked, _) in ATTRIBUTES.items():
-        if found := re.fullmatch(re.escape(asked).replace(r"\{name\}", r"(\w+)"), question.strip()):
-            return MANNERS[attribute].format(name=found[1], value=answer)
-    raise InputError(f"{question!r} is no question about a fact; ask as `What does Mia like?` does.")
+def in_a_sentence(answer: str) -> str:
+    """`rice` -> `rice is the answer.`"""
+    return f"{answer} is the answer."
 
 
 def _pairs(seed: int, split: str, start: int, count: int) -> Iterator[tuple[Pair, str]]:
@@ -48,9 +37,7 @@ def _pairs(seed: int, split: str, start: int, count: int) -> Iterator[tuple[Pair
     for index in range(start, start + count):
         sample = draw("facts", seed, index, split, distance=DISTANCE)
         question = sample.questions[0]
-        messages = sample.prompt(question)
-        asked = str(messages[-1]["content"]).rsplit("\n", 1)[-1]
-        yield (messages, in_a_sentence(asked, question.answer)), question.answer
+        yield (sample.prompt(question), in_a_sentence(question.answer)), question.answer
 
 
 def sentence_lessons(qwen: Qwen, step: int, seed: int = 0, rows: int = ROWS) -> Lessons:
@@ -62,7 +49,7 @@ def teach_sentences(
     tuned: Tuned, recipe: Recipe = RECIPE, seed: int = 0, *, balance: float = BALANCE, questions: int = 32,
     progress: bool = True,
 ) -> History:  # fmt: skip
-    """Teach an adapter the manner; half a minute on one CPU thread for the nano.
+    """Teach an adapter the manner; some ten seconds on one CPU thread for the nano.
 
     Args:
         balance: what the routers' balance counts in the loss.

@@ -90,21 +90,12 @@ def test_the_adapter_is_adamws_alone():
 # ------------------------------------------------------------------------- sentences
 
 
-@pytest.mark.parametrize(
-    "question, value, said",
-    [
-        ("What does Mia like?", "rice", "rice is what Mia likes."),
-        ("Where does Zoe live?", "Accra", "Accra is where Zoe lives."),
-        ("What is the number of Kai?", "31", "31 is the number of Kai."),
-    ],
-)
-def test_every_question_about_a_fact_has_its_sentence(question, value, said):
-    assert finetune.in_a_sentence(question, value) == said
-
-
-def test_other_questions_are_refused():
-    with pytest.raises(lab.InputError, match="no question about a fact"):
-        finetune.in_a_sentence("How are you?", "fine")
+def test_a_lesson_asks_for_a_sentence_around_the_word_that_is_in_the_text(nano):
+    made = finetune.sentence_lessons(nano, 2)
+    for row, said in zip(made.ids, made.answer):
+        value = nano.tokenizer.decode(row[said]).removesuffix(" is the answer.<|im_end|>")
+        assert finetune.in_a_sentence(value) == f"{value} is the answer."
+        assert re.search(rf"\b{value}\b", nano.tokenizer.decode(row[~said]))
 
 
 def test_lessons_follow_from_step_and_seed(nano):
