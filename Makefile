@@ -54,7 +54,7 @@ clean:
 # The files .venv/.* below are stamps: a second call has nothing to do until pyproject.toml or constraints.txt
 # changes.
 .venv/.installed: .venv/.created $(REQUIREMENTS)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[quantised]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[suite]'
 	@touch $@
 
 .venv/.installed-test: .venv/.created $(REQUIREMENTS)

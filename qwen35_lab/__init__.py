@@ -32,7 +32,7 @@ from .speculative import Draft, Drafts
 from .trace import Trace
 
 if TYPE_CHECKING:
-    from . import exercises, nano, recall, views
+    from . import exercises, finetune, nano, recall, views
     from .examples import example
     from .exercises import check, check_solution, progress
     from .views import claim, note, show_source, step
@@ -45,16 +45,16 @@ __all__ = [
     "LabError", "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "ServerError",
     "TextConfig", "TextModel", "ToolCall", "Trace", "TraceError", "VisionConfig", "Vocabulary", "analysis",
     "article_claim", "article_claims", "check", "check_solution", "claim", "diff", "doctor", "edit", "edit_effect",
-    "example", "exercises", "family", "from_config", "gap", "inputs", "load", "load_config", "load_tokenizer",
-    "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "prices", "progress", "published", "recall",
-    "record", "routing", "save", "serve", "serve_command", "serving", "show_source", "step", "taps", "views",
-    "vocabulary", "will_it_fit",
+    "example", "exercises", "family", "finetune", "from_config", "gap", "inputs", "load", "load_config",
+    "load_tokenizer", "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "prices", "progress",
+    "published", "recall", "record", "routing", "save", "serve", "serve_command", "serving", "show_source", "step",
+    "taps", "views", "vocabulary", "will_it_fit",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.
 _LATER: dict[str, str] = dict.fromkeys(("views", "claim", "note", "show_source", "step"), "views")
 _LATER |= dict.fromkeys(("exercises", "check", "check_solution", "progress"), "exercises")
-_LATER |= {"recall": "recall", "nano": "nano"}
+_LATER |= {"recall": "recall", "nano": "nano", "finetune": "finetune"}
 _LATER["example"] = "examples"
 
 

@@ -30,8 +30,11 @@ from .interrupt import held_interrupt
 from .muon import StackedMuon
 from .recipe import History, Loss, Recipe
 
-# Matrices that are not Muon's: tables of rows that stand for themselves, and maps to a few gates or experts.
-NOT_MUON = ("embed_tokens", "lm_head", "pos_embed", "in_proj_a", "in_proj_b", "router", "shared_gate_proj")
+# Matrices that are not Muon's: tables of rows that stand for themselves, maps to a few gates or experts, and the two
+# factors of an adapter, of which only the product is a map.
+NOT_MUON = (
+    "embed_tokens", "lm_head", "pos_embed", "in_proj_a", "in_proj_b", "router", "shared_gate_proj", "lora_A", "lora_B",
+)  # fmt: skip
 STACKED = ("gate_up_proj", "down_proj", "patch_embed.weight")  # ends of names: matrices in more than two dimensions
 
 

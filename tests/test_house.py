@@ -32,7 +32,7 @@ LAYERS = [
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names", "tensors", "weight_only"},
     {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
-    {"training", "recipe", "muon", "nano", "recall", "examples", "serving"},
+    {"training", "recipe", "muon", "nano", "recall", "examples", "serving", "finetune"},
     {"analysis", "claims"},
     {"views"},
     {"exercises", "jobs", "doctor", "cli", "__init__", "__main__"},
@@ -54,6 +54,7 @@ HEAVY = [
     "huggingface_hub",
     "papermill",
     "dask",
+    "peft",
 ]
 
 
@@ -141,7 +142,7 @@ def test_conda_gets_the_same_requirements_and_python():
     floor = [str(bound) for bound in python.specifier if bound.operator == ">="]
     assert floor == [project()["requires-python"]]
     assert {Requirement(entry).name for entry in conda} == {"python", "pip"}
-    assert pip == {"pip": ["--constraint constraints.txt", "--editable .[quantised]"]}
+    assert pip == {"pip": ["--constraint constraints.txt", "--editable .[suite]"]}
 
 
 def test_every_requirement_has_a_tested_version():

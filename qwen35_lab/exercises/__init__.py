@@ -7,8 +7,12 @@
 What is passed, tried, and not yet, in all notebooks, says `lab.progress()`.
 """
 
+from pathlib import Path
+
 from .active import CHECKS as ACTIVE
+from .broken_file import CHECKS as BROKEN_FILE, WORDS as FAULTS, break_file
 from .by_hand import CHECKS as BY_HAND
+from .certificate import write_certificate
 from .cost import CHECKS as COST
 from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
@@ -27,6 +31,7 @@ from .rope import CHECKS as ROPE
 from .serving import CHECKS as SERVING
 from .snapshots import CHECKS as SNAPSHOTS
 from .streams import CHECKS as STREAMS
+from .tuning import CHECKS as TUNING
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
 from .waiting import CHECKS as WAITING
@@ -36,7 +41,7 @@ from .wrong import WRONG
 CHECKS = {
     **FITTING, **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS,
     **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING, **FEW_BITS, **PRICING, **STREAMS, **WAITING, **PATCHING,
-    **LONG_DOCUMENTS,
+    **LONG_DOCUMENTS, **TUNING, **BROKEN_FILE,
 }  # fmt: skip
 
 
@@ -72,6 +77,16 @@ def check_solution(exercise: str, solution: object, given: object = None) -> Ver
     return verdict
 
 
+def certificate(verdict: Verdict, path: str | Path, name: str = "") -> Path:
+    """Write a page that says what a passed exercise found, and how far you are in the others: one HTML file.
+
+    Raises:
+        InputError: the verdict is no pass, or what was recorded cannot be read.
+        CheckpointError: the file cannot be written.
+    """
+    return write_certificate(verdict, progress(), path, name)
+
+
 def progress() -> Progress:
     """The page that says which exercises are passed, tried, or not yet.
 
@@ -81,4 +96,7 @@ def progress() -> Progress:
     return progress_of(CHECKS)
 
 
-__all__ = ["CHECKS", "WRONG", "Progress", "Verdict", "check", "check_solution", "plant", "progress"]
+__all__ = [
+    "CHECKS", "FAULTS", "Progress", "Verdict", "WRONG", "break_file", "certificate", "check", "check_solution", "plant",
+    "progress",
+]  # fmt: skip

@@ -55,11 +55,11 @@ def score(model: TextModel, difficulty: Difficulty = TRAINED, texts: int = 1024,
     for number in range(-(-texts // TEXTS_AT_ONCE)):
         asked = batch(TEXTS_AT_ONCE, seed + number, difficulty)
         right = model(asked.inputs.to(device)).logits.argmax(-1).cpu() == asked.targets
-        parts.append(_questions(asked, right))
+        parts.append(questions_of(asked, right))
     return Score(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _questions(asked: Batch, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def questions_of(asked: Batch, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The fields of `Score` for one batch; `right` is bool [text, token − 1]."""
     answer = asked.answer[:, 1:]
     keys = asked.keys[:, None].expand_as(answer)[answer]

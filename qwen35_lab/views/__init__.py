@@ -58,22 +58,23 @@ from .sweeps import sweep_chart
 from .tape import draft_tape
 from .text_ruler import TextRuler, text_ruler
 from .theme import COLOURS, badge
+from .tuning import adapter_deck, influence_before_after
 from .waiting import arrival_chart
 
 __all__ = [
     "COLOURS", "Chat", "Claim", "ClaimsTable", "ClockWall", "CostExplorer", "Deck", "Figure", "FitExplorer",
     "LayerElevator", "PictureRuler", "PriceExplorer", "ScoreExplorer", "Source", "Stepper", "TextRuler",
-    "acceptance_chart", "acceptance_law_chart", "arrival_chart", "attention_pair", "badge", "cache_growth",
-    "cache_sizes", "channel_chart", "chat", "chunk_deck", "claim", "claims", "claims_table", "clock_wall",
-    "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings", "dial_curve", "distance_curves",
-    "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart", "expert_deck", "expert_heat_map",
-    "expert_load", "fading_chart", "film_deck", "fit_explorer", "gaze_deck", "half_life_chart", "half_lives",
-    "harm_chart", "heads_deck", "heat_map", "influence_deck", "kinds_deck", "language_chart", "layer_contributions",
-    "layer_times", "logit_lens_map", "long_context_chart", "memory_replay", "missed_deck", "near_tie_chart",
-    "needle_deck", "note", "noted", "number_deck", "parity_chart", "picture", "picture_map", "picture_ruler",
-    "position_chart", "price_days", "price_explorer", "prompt_deck", "rank_curves", "reading_maps", "recall_grid",
-    "residual_norms", "rollback_errors", "router_lab", "rows_chart", "savings_chart", "scale_deck", "score_explorer",
-    "settings_chart", "show_source", "spectrum_chart", "state_cinema", "step", "step_read_chart", "sweep_chart",
-    "table_chart", "tally_chart", "text_ruler", "token_strip", "touched_chart", "tower_deck", "training_curves",
-    "verdict_chart", "weight_chart", "write_erase_decay", "write_replay",
+    "acceptance_chart", "acceptance_law_chart", "adapter_deck", "arrival_chart", "attention_pair", "badge",
+    "cache_growth", "cache_sizes", "channel_chart", "chat", "chunk_deck", "claim", "claims", "claims_table",
+    "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings", "dial_curve",
+    "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart", "expert_deck",
+    "expert_heat_map", "expert_load", "fading_chart", "film_deck", "fit_explorer", "gaze_deck", "half_life_chart",
+    "half_lives", "harm_chart", "heads_deck", "heat_map", "influence_before_after", "influence_deck", "kinds_deck",
+    "language_chart", "layer_contributions", "layer_times", "logit_lens_map", "long_context_chart", "memory_replay",
+    "missed_deck", "near_tie_chart", "needle_deck", "note", "noted", "number_deck", "parity_chart", "picture",
+    "picture_map", "picture_ruler", "position_chart", "price_days", "price_explorer", "prompt_deck", "rank_curves",
+    "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "router_lab", "rows_chart", "savings_chart",
+    "scale_deck", "score_explorer", "settings_chart", "show_source", "spectrum_chart", "state_cinema", "step",
+    "step_read_chart", "sweep_chart", "table_chart", "tally_chart", "text_ruler", "token_strip", "touched_chart",
+    "tower_deck", "training_curves", "verdict_chart", "weight_chart", "write_erase_decay", "write_replay",
 ]  # fmt: skip

@@ -4,8 +4,9 @@ Where a checker compares with known mistakes these are listed beside it. Here ar
 functions, and what is found by a rule of the checker's own.
 """
 
-from . import costs, layers, machines, numbers
+from . import costs, layers, machines, numbers, tuning
 
-WRONG = dict(sorted({**layers.WRONG, **costs.WRONG, **machines.WRONG, **numbers.WRONG}.items()))
+_ALL = {**layers.WRONG, **costs.WRONG, **machines.WRONG, **numbers.WRONG, **tuning.WRONG}
+WRONG = dict(sorted(_ALL.items()))
 
 __all__ = ["WRONG"]
