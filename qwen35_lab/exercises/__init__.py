@@ -10,7 +10,9 @@ What is passed, tried, and not yet, in all notebooks, says `lab.progress()`.
 from pathlib import Path
 
 from .active import CHECKS as ACTIVE
-from .broken_file import CHECKS as BROKEN_FILE, WORDS as FAULTS, break_file
+from .broken_file import CHECKS as BROKEN_FILE
+from .broken_file import WORDS as FAULTS
+from .broken_file import break_file
 from .by_hand import CHECKS as BY_HAND
 from .certificate import write_certificate
 from .cost import CHECKS as COST
@@ -97,6 +99,6 @@ def progress() -> Progress:
 
 
 __all__ = [
-    "CHECKS", "FAULTS", "Progress", "Verdict", "WRONG", "break_file", "certificate", "check", "check_solution", "plant",
+    "CHECKS", "FAULTS", "WRONG", "Progress", "Verdict", "break_file", "certificate", "check", "check_solution", "plant",
     "progress",
 ]  # fmt: skip
