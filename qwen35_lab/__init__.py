@@ -29,7 +29,8 @@ from .speculative import Draft, Drafts
 from .trace import Trace
 
 if TYPE_CHECKING:
-    from . import exercises, nano, recall, views
+    from . import agents, exercises, nano, recall, views
+    from .agents import generate_json, tool
     from .examples import example
     from .exercises import check, check_solution, progress
     from .views import claim, note, show_source, step
@@ -38,11 +39,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer", "AnswerParser", "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError",
     "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "ToolCall",
-    "Trace", "TraceError", "VisionConfig", "Vocabulary", "analysis", "article_claim", "article_claims", "check",
-    "check_solution", "claim", "diff", "edit", "edit_effect", "example", "exercises", "family", "from_config", "gap",
-    "inputs", "load", "load_config", "load_tokenizer", "logit_lens", "nano", "note", "parity_ledger", "parse_answer",
-    "prices", "progress", "published", "recall", "record", "routing", "save", "show_source", "step", "taps", "views",
-    "vocabulary",
+    "Trace", "TraceError", "VisionConfig", "Vocabulary", "agents", "analysis", "article_claim", "article_claims",
+    "check", "check_solution", "claim", "diff", "edit", "edit_effect", "example", "exercises", "family", "from_config",
+    "gap", "generate_json", "inputs", "load", "load_config", "load_tokenizer", "logit_lens", "nano", "note",
+    "parity_ledger", "parse_answer", "prices", "progress", "published", "recall", "record", "routing", "save",
+    "show_source", "step", "taps", "tool", "views", "vocabulary",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.
@@ -50,6 +51,7 @@ _LATER: dict[str, str] = dict.fromkeys(("views", "claim", "note", "show_source",
 _LATER |= dict.fromkeys(("exercises", "check", "check_solution", "progress"), "exercises")
 _LATER |= {"recall": "recall", "nano": "nano"}
 _LATER["example"] = "examples"
+_LATER |= dict.fromkeys(("agents", "generate_json", "tool"), "agents")
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,7 @@ LAYERS = [
     {"generate", "speculative", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
     {"training", "muon", "nano", "recall", "examples"},
+    {"agents"},
     {"analysis", "claims"},
     {"views"},
     {"exercises", "jobs", "serve", "doctor", "cli", "__init__", "__main__"},

@@ -1,0 +1,25 @@
+"""Agents: tools from typed functions, the loop of asking and running, and JSON that a schema constrains.
+
+run = lab.agents.run(qwen, "What is 4391 * 17?", [calculator])
+lab.generate_json(qwen, prompt, schema)
+"""
+
+from .budget import Budget, Spent
+from .constrained import Grammar, generate_json, json_text
+from .episodes import Episode, Outcome, episodes, shares, solve, world_tools
+from .faults import FAULTS, TOOL_FAULTS, faulty_chat, faulty_tools
+from .functions import NEEDS, Tool, tool
+from .guard import NotAllowed, kept_to
+from .loop import run
+from .narrow import Limits, narrow
+from .replaying import replay
+from .schema import Misfit, convert, describe
+from .toolbox import Observation, Toolbox
+from .transcript import Called, Ended, Observed, Prompted, Said, Told, Transcript
+
+__all__ = [
+    "FAULTS", "NEEDS", "TOOL_FAULTS", "Budget", "Called", "Ended", "Episode", "Grammar", "Limits", "Misfit",
+    "NotAllowed", "Observation", "Observed", "Outcome", "Prompted", "Said", "Spent", "Told", "Tool", "Toolbox",
+    "Transcript", "convert", "describe", "episodes", "faulty_chat", "faulty_tools", "generate_json", "json_text",
+    "kept_to", "narrow", "replay", "run", "shares", "solve", "tool", "world_tools",
+]  # fmt: skip
