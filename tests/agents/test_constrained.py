@@ -123,6 +123,20 @@ def _random_texts(grammar_of: Any, weights: np.ndarray, seed: int) -> str:
     return grammar.text
 
 
+def test_500_schemas_give_valid_json_whatever_the_scores_are(nano):
+    """No model at all: scores drawn at random, which random weights could give as well."""
+
+    @settings(max_examples=500, database=None)
+    @given(SCHEMAS, st.integers(0, 10**6), st.integers(0, 2047))
+    def valid(schema, seed, loved):
+        weights = np.zeros(nano.config.text.vocab_size)
+        weights[loved] = 2
+        text = _random_texts(lambda: Grammar(nano, schema, LIMITS), weights, seed)
+        assert is_valid(json.loads(text), schema), text
+
+    valid()
+
+
 @pytest.mark.parametrize("loved", ["0", "9", "\\", "[", "{", " ", "é", ".", "e", '"'])
 def test_a_model_that_loves_one_sign_comes_to_an_end(nano, loved):
     """Endless zeros, brackets or blanks are what a free grammar would let it write."""
