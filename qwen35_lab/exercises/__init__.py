@@ -7,6 +7,7 @@ lab.progress()                                   # what is passed, tried, and no
 """
 
 from .active import CHECKS as ACTIVE
+from .agents import CHECKS as AGENTS
 from .by_hand import CHECKS as BY_HAND
 from .cost import CHECKS as COST
 from .delta_rule import CHECKS as DELTA_RULE
@@ -30,7 +31,7 @@ from .wrong import WRONG
 
 CHECKS = {
     **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS, **ACTIVE,
-    **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **PATCHING, **LONG_DOCUMENTS,
+    **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **PATCHING, **LONG_DOCUMENTS, **AGENTS,
 }  # fmt: skip
 
 

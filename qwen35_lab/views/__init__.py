@@ -6,6 +6,7 @@ plotly, anywidget and ipywidgets are imported here and nowhere else in the packa
 """
 
 from . import claims
+from .agent_steps import agent_deck
 from .article import ClaimsTable, claims_table, price_days, settings_chart, tally_chart, verdict_chart
 from .caches import cache_growth, cache_sizes, rollback_errors
 from .charts import layer_contributions, reading_maps, residual_norms
@@ -58,6 +59,7 @@ from .theme import COLOURS, badge
 __all__ = [
     "COLOURS", "Claim", "ClaimsTable", "ClockWall", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler",
     "PriceExplorer", "ScoreExplorer", "Source", "Stepper", "TextRuler", "acceptance_chart", "acceptance_law_chart",
+    "agent_deck",
     "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims",
     "claims_table", "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings",
     "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart",
