@@ -28,10 +28,13 @@ from ..qwen import Qwen
 from .narrow import Limits, narrow
 from .schema import convert, describe
 
+SEPARATORS = (", ", ": ")
+
 
 def generate_json(
     qwen: Qwen, prompt: Prompt, schema: Mapping[str, Any] | type, *, images: Any = None, videos: Any = None,
-    max_new_tokens: int | None = None, limits: Limits | None = None, **sampling: Any,
+    max_new_tokens: int | None = None, limits: Limits | None = None, separators: tuple[str, str] = SEPARATORS,
+    **sampling: Any,
 ) -> Any:  # fmt: skip
     """What the model says, as a value that satisfies the schema.
 
@@ -40,25 +43,26 @@ def generate_json(
         schema: a JSON schema; or a type, such as `list[int]` or a dataclass, of which the value then is.
         max_new_tokens: as many as the context has room for unless given.
         limits: of texts, lists and numbers to which the schema sets none; see `Limits`.
+        separators: of items, and of names from values: those that the model is used to. As in `json.dumps`.
         sampling: as in `Qwen.generate`; greedy if nothing is given.
     Raises:
         InputError: llguidance is missing, a schema that is not supported or that nothing satisfies, a tokenizer of
             another kind, or too few tokens to come to an end.
     """
     plain = schema if isinstance(schema, Mapping | bool) else describe(schema)
-    text = json_text(
-        qwen, prompt, plain, images=images, videos=videos, max_new_tokens=max_new_tokens, limits=limits, **sampling
-    )
+    how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "limits": limits, "separators": separators}
+    text = json_text(qwen, prompt, plain, images=images, videos=videos, **how, **sampling)
     value = json.loads(text)
     return value if plain is schema else convert(value, schema, "the value")
 
 
 def json_text(
     qwen: Qwen, prompt: Prompt, schema: Any, *, images: Any = None, videos: Any = None,
-    max_new_tokens: int | None = None, limits: Limits | None = None, **sampling: Any,
+    max_new_tokens: int | None = None, limits: Limits | None = None, separators: tuple[str, str] = SEPARATORS,
+    **sampling: Any,
 ) -> str:  # fmt: skip
     """The same as text, exactly as it was written."""
-    grammar = Grammar(qwen, schema, limits)
+    grammar = Grammar(qwen, schema, limits, separators)
     if is_chat(prompt):
         chat = write_chat(qwen.tokenizer, prompt, images=images, videos=videos, thinking=False)
         ids, pictures = qwen._read(chat)
@@ -82,16 +86,18 @@ class Grammar:
         InputError: see `generate_json`.
     """
 
-    def __init__(self, qwen: Qwen, schema: Any, limits: Limits | None = None):
+    def __init__(
+        self, qwen: Qwen, schema: Any, limits: Limits | None = None, separators: tuple[str, str] = SEPARATORS
+    ):  # fmt: skip
         self.stops = qwen.stop_ids
         self.rows = qwen.model.config.vocab_size
         self.tokens: list[int] = []
         self.ended = False
         self._library = _library()
         self._tokenizer = _as_bytes(qwen.tokenizer, self.rows, self.stops)
-        made = self._library.LLMatcher.grammar_from_json_schema(
-            narrow(schema, limits), overrides={"whitespace_flexible": False}
-        )
+        item, key = separators
+        form = {"whitespace_flexible": False, "item_separator": item, "key_separator": key}
+        made = self._library.LLMatcher.grammar_from_json_schema(narrow(schema, limits), overrides=form)
         self._matcher = self._library.LLMatcher(self._tokenizer, made, log_level=0)
         self._check()
 

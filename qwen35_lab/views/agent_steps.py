@@ -37,7 +37,7 @@ def agent_deck(runs: Mapping[str, Transcript], tokenizer: Any, *, provenance: ob
             PromptPanel("The loop", frames, over=(name, "step")),
             Bars("Tokens written so far by", kinds, {"tokens": written}, over=(name, "step"), signed=False),
         ],
-        [Dial(name, list(runs)), Dial("step", range(1, longest + 1), play=True)],
+        [Dial(name, list(runs)), Dial("step", range(1, longest + 1), start=min(3, longest - 1), play=True)],
         caption=_said(runs),
         provenance=provenance,
     )  # fmt: skip
