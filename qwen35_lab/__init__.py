@@ -10,13 +10,14 @@ An independent project, not an official one of the Qwen team.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import analysis, inputs, prices, published
-from .analysis import diff, edit_effect, gap, logit_lens, parity_ledger
+from . import analysis, inputs, prices, published, serving
+from .analysis import diff, edit_effect, gap, logit_lens, parity_ledger, will_it_fit
 from .capture import record
 from .claims import article_claim, article_claims
 from .config import ModelConfig, TextConfig, VisionConfig
+from .doctor import doctor
 from .edits import edit
-from .errors import CheckpointError, ConfigError, InputError, LabError, TraceError
+from .errors import CheckpointError, ConfigError, InputError, LabError, ServerError, TraceError
 from .family import family, load_config
 from .generate import Sampling
 from .inputs import Answer, AnswerParser, Piece, ToolCall, Vocabulary, parse_answer, vocabulary
@@ -25,6 +26,7 @@ from .prompts import load_tokenizer
 from .provenance import Provenance
 from .qwen import Qwen, from_config, load, save
 from .routers import routing
+from .serving import Client, serve, serve_command
 from .speculative import Draft, Drafts
 from .trace import Trace
 
@@ -37,13 +39,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Answer", "AnswerParser", "Cache", "CheckpointError", "ConfigError", "Draft", "Drafts", "InputError", "LabError",
-    "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "TextConfig", "TextModel", "ToolCall",
-    "Trace", "TraceError", "VisionConfig", "Vocabulary", "agents", "analysis", "article_claim", "article_claims",
-    "check", "check_solution", "claim", "diff", "edit", "edit_effect", "example", "exercises", "family", "from_config",
-    "gap", "generate_json", "inputs", "load", "load_config", "load_tokenizer", "logit_lens", "nano", "note",
-    "parity_ledger", "parse_answer", "prices", "progress", "published", "recall", "record", "routing", "save",
-    "show_source", "step", "taps", "tool", "views", "vocabulary",
+    "Answer", "AnswerParser", "Cache", "CheckpointError", "Client", "ConfigError", "Draft", "Drafts", "InputError",
+    "LabError", "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "ServerError",
+    "TextConfig", "TextModel", "ToolCall", "Trace", "TraceError", "VisionConfig", "Vocabulary", "agents", "analysis",
+    "article_claim", "article_claims", "check", "check_solution", "claim", "diff", "doctor", "edit", "edit_effect",
+    "example", "exercises", "family", "from_config", "gap", "generate_json", "inputs", "load", "load_config",
+    "load_tokenizer", "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "prices", "progress", "published",
+    "recall", "record", "routing", "save", "serve", "serve_command", "serving", "show_source", "step", "taps", "tool",
+    "views", "vocabulary", "will_it_fit",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.

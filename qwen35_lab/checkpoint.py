@@ -30,6 +30,7 @@ from .names import PREFIXES, name_map, official_name, vision_names
 
 IGNORED = (r"mtp\..*",)  # parts of the architecture this model does not have
 UNSEEN = r"model\.visual\..*"  # left out where the config has no vision: a language model out of a larger checkpoint
+INDEX = "model.safetensors.index.json"
 KEPT_FLOAT32 = (".mixer.A_log", ".mixer.norm.weight")  # as in the official files; rounding them ruins the decay
 
 
@@ -129,6 +130,7 @@ def write_model(
     *,
     overwrite: bool = False,
     max_shard_bytes: int = 5_000_000_000,
+    eyes: bool = True,
 ) -> None:
     """Write `config.json` and safetensors that transformers' Auto classes load, atomically: all or nothing.
 
@@ -136,11 +138,13 @@ def write_model(
         extra: files to copy along (tokenizer, chat template, …).
         overwrite: replace a folder that exists.
         max_shard_bytes: larger models are split into several files with an index.
+        eyes: False writes the language model alone, without its vision tower.
     """
-    seeing = isinstance(model, MultimodalModel)
+    seeing = eyes and isinstance(model, MultimodalModel)
     names = name_map(model.config) | vision_names(config.vision if seeing else None)
     prefix = PREFIXES[0 if seeing else 1]
-    tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in model.named_parameters()}
+    written = {n: p for n, p in model.named_parameters() if eyes or not n.startswith("vision.")}
+    tensors = {official_name(names[n], prefix): p.detach().cpu().contiguous() for n, p in written.items()}
     shards = _shards(tensors, max_shard_bytes)
     with write_folder(folder, overwrite=overwrite) as beside:
         for file, part in shards.items():
@@ -153,7 +157,7 @@ def write_model(
             weight_map = {name: file for file, part in shards.items() for name in part}
             total = sum(t.numel() * t.element_size() for t in tensors.values())
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-            (beside / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+            (beside / INDEX).write_text(json.dumps(index, indent=2))
         dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
         words = (multimodal if seeing else text_only)(config, dtype, mtp=model.mtp is not None)
         (beside / "config.json").write_text(json.dumps(words, indent=2) + "\n")
@@ -168,10 +172,14 @@ class _Tensors:
         self.folder = folder
         self.files: dict[str, Any] = {}
         self.where: dict[str, str] = {}
-        for file in _weight_files(folder):
+        for file in weight_files(folder):
             try:
                 self.files[file] = stack.enter_context(safe_open(folder / file, framework="pt"))
             except (SafetensorError, OSError) as error:
+                if isinstance(error, SafetensorError) and _is_lfs_pointer(folder / file):
+                    raise CheckpointError(
+                        f"{folder / file} only stands for weights in Git LFS; run `git lfs pull` in {folder}."
+                    ) from error
                 raise CheckpointError(
                     f"{folder / file} is damaged or only half downloaded ({error}); delete it and download it again."
                 ) from error
@@ -204,13 +212,26 @@ class _Tensors:
         return torch.stack(found)
 
 
-def _weight_files(folder: Path) -> list[str]:
-    index = folder / "model.safetensors.index.json"
+def _is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(40).startswith(b"version https://git-lfs")
+
+
+def shard_names(index: Path) -> list[str]:
+    """The files that an index spreads the tensors over. Raises CheckpointError if it is damaged."""
+    try:
+        return sorted(
+            {str(Path(name)) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{index} is damaged; download it again.") from error
+
+
+def weight_files(folder: Path) -> list[str]:
+    """The safetensors of a checkpoint, all there. Raises CheckpointError if they are not, or if there are none."""
+    index = folder / INDEX
     if index.exists():
-        try:
-            files = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{index} is damaged; download it again.") from error
+        files = shard_names(index)
         if missing := [f for f in files if not (folder / f).exists()]:
             raise CheckpointError(
                 f"{folder} lacks {len(missing)} of its {len(files)} weight files, first {missing[0]}; "

@@ -14,7 +14,11 @@ from .jobs import commands as jobs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns 0, 1 if a notebook failed, 2 after an error of this package, 130 after an interrupt."""
+    """Run one command.
+
+    Returns 0; 1 if a notebook failed or the doctor found a problem; 2 after an error of this package; 130 after an
+    interrupt.
+    """
     options = _parser().parse_args(arguments)
     try:
         code = options.run(options)
@@ -57,6 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("model", nargs="?", default="recall", help="a shipped model, a folder or a Hub id")
     table.add_argument("--markdown", action="store_true", help="the page docs/taps.md instead")
     table.set_defaults(run=_print_taps)
+    health = commands.add_parser(
+        "doctor", help="what this machine can run, and what to mend", epilog="Exit status: 1 if there is a problem."
+    )
+    health.add_argument("--json", action="store_true", help="the report for programs (its shape: doctor.Report)")
+    health.add_argument("--hub", action="store_true", help="ask the Hub for a sign of life, too")
+    health.set_defaults(run=_examine)
     judged = commands.add_parser("claims", help="list the claims of an article on Qwen3.5, each with our verdict")
     judged.add_argument("--verdict", choices=("true", "inexact", "wrong", "unverifiable"), help="only these")
     judged.add_argument("--markdown", action="store_true", help="the page docs/claims.md instead")
@@ -79,6 +89,14 @@ def _add_exercises(commands: argparse._SubParsersAction) -> None:
     page = actions.add_parser("progress", help="what you have passed, tried, and not yet")
     page.add_argument("--save", type=Path, metavar="FILE", help="write it as an HTML page instead")
     page.set_defaults(run=_show_progress)
+
+
+def _examine(options: argparse.Namespace) -> int:
+    from .doctor import doctor
+
+    report = doctor(hub=options.hub)
+    print(report.to_json() if options.json else report)
+    return 0 if report.healthy else 1
 
 
 def _build_exercises(options: argparse.Namespace) -> int:

@@ -19,3 +19,7 @@ class TraceError(LabError, OSError):
 
 class InputError(LabError, ValueError):
     """An argument or a tensor that the model cannot take."""
+
+
+class ServerError(LabError, OSError):
+    """A server that is not there, that refuses, that breaks off, or that says what nobody can read."""

@@ -9,6 +9,14 @@ from pathlib import Path
 
 from .errors import CheckpointError
 
+# files that make a checkpoint folder whole besides config and weights
+SIDE_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
+    "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
+    "video_preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
+)  # fmt: skip
+# those of them that belong to pictures, or describe the model with its vision tower
+EYES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json", "README.md")
 CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".jinja", ".txt", ".md"}
 
 

@@ -57,7 +57,8 @@ class Sampling:
         """From keyword arguments; an unknown one is refused with the names that there are."""
         names = [f.name for f in fields(cls)]
         if unknown := [name for name in settings if name not in names]:
-            near = difflib.get_close_matches(unknown[0], [*names, "max_new_tokens", "stop", "record", "edits"], n=1)
+            others = ("preset", "max_new_tokens", "stop", "record", "edits")
+            near = difflib.get_close_matches(unknown[0], [*names, *others], n=1)
             meant = f"did you mean {near[0]!r}? Else " if near else ""
             raise InputError(f"There is no setting {unknown[0]!r}; {meant}choose from {', '.join(names)}.")
         return cls(**settings)

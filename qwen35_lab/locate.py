@@ -15,12 +15,12 @@ DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float1
 
 
 def find_folder(
-    name: str | os.PathLike[str], revision: str | None, *, weights: bool = True
-) -> tuple[Path, str | None]:  # fmt: skip
+    name: str | os.PathLike[str], revision: str | None, *, weights: bool = True, endpoint: str | None = None
+) -> tuple[Path, str | None]:
     """A checkpoint's folder on this machine, downloaded if need be, perhaps without weights; and its commit."""
     if not isinstance(name, str | os.PathLike) or not os.fspath(name):
         raise CheckpointError(f"{name!r} names no checkpoint; pass a shipped name, a folder or a Hub id.")
-    path, text = Path(name), os.fspath(name)
+    path, text = Path(name).expanduser(), os.fspath(name)
     shipped = sorted(p.parent.name for p in data_path().glob("*/model.safetensors"))
     if revision and (path.exists() or text in shipped):
         raise InputError(f"A revision is of a Hub repository, and {text!r} is on this machine; leave out revision.")
@@ -31,7 +31,7 @@ def find_folder(
     if path.is_file():
         raise CheckpointError(f"{path} is a file; pass the folder that holds config.json and the weights.")
     if text.count("/") == 1 and not text.startswith((".", "/", "~")):
-        return download(text, revision, weights=weights)
+        return download(text, revision, weights=weights, endpoint=endpoint)
     known = {n.casefold(): n for n in shipped} | {n.casefold(): f"Qwen/{n}" for n in OFFICIAL}
     near = difflib.get_close_matches(text.casefold(), known, n=1)
     hint = f"pass a folder, a Hub id such as Qwen/{OFFICIAL[0]}, or one of {shipped}."

@@ -13,12 +13,17 @@ from torch import Tensor
 
 from .config import ModelConfig
 from .errors import CheckpointError, InputError
+from .generate import Sampling
 from .inputs import Conversation, Processor, write_chat
+from .inputs.answer import THINK
 from .inputs.chat import Message
 from .locate import find_folder
 from .model import TextModel
+from .presets import Presets, find_presets
+from .provenance import Provenance
 
 PICTURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
+LAST = 8  # tokens of a prompt, more than enough to hold <think> and what follows it
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
 
 
@@ -27,13 +32,15 @@ def is_chat(prompt: Any) -> TypeGuard[Sequence[Message]]:
     return isinstance(prompt, list | tuple) and bool(prompt) and all(isinstance(m, Mapping) for m in prompt)
 
 
-def load_tokenizer(name: str | os.PathLike[str], revision: str | None = None) -> Any:
+def load_tokenizer(name: str | os.PathLike[str], revision: str | None = None, *, endpoint: str | None = None) -> Any:
     """The tokenizer of a checkpoint alone, by transformers: of one we ship ("nano"), a folder, or a Hub id.
+
+    Of a Hub id everything but the weights is downloaded; revision and endpoint as in `load`.
 
     Raises:
         CheckpointError: nothing by that name, or no tokenizer in it.
     """
-    return read_tokenizer(find_folder(name, revision, weights=False)[0])
+    return read_tokenizer(find_folder(name, revision, weights=False, endpoint=endpoint)[0])
 
 
 def read_tokenizer(folder: Path) -> Any:
@@ -56,6 +63,7 @@ class Reader:
     model: TextModel
     config: ModelConfig
     folder: Path | None
+    provenance: Provenance
 
     @property
     def device(self) -> torch.device:
@@ -95,6 +103,11 @@ class Reader:
     def encode(self, prompt: Prompt, images: Any = None, videos: Any = None) -> Tensor:
         """One prompt, text or ids, as ids [1, token] on the model's device; pictures as their placeholders."""
         return self._encode(prompt, images, videos)[0]
+
+    def arguments(self, prompt: Prompt, images: Any = None, videos: Any = None) -> dict[str, Tensor]:
+        """One prompt as the model's arguments, its pictures too: `qwen.model(**qwen.arguments(prompt))`."""
+        ids, pictures = self._encode(prompt, images, videos)
+        return {"input_ids": ids, **pictures}
 
     def _encode(self, prompt: Prompt, images: Any, videos: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Ids [1, token], and the tensors of the pictures among them."""
@@ -155,6 +168,21 @@ class Reader:
             return self.tokenizer.decode([token])
         except CheckpointError:
             return f"<{token}>"
+
+    @cached_property
+    def presets(self) -> Presets:
+        """What the makers of this checkpoint advise for choosing tokens. Print it; `preset="general"` takes it."""
+        return find_presets(self.provenance.name, self.folder)
+
+    def _chosen(self, sampling: Mapping[str, Any], ids: Tensor, pictures: Mapping[str, Tensor]) -> Sampling:
+        """How the tokens after a prompt are chosen: by what is given by hand, then by a preset, then greedily."""
+        by_hand = {name: value for name, value in sampling.items() if name != "preset"}
+        if (use := sampling.get("preset")) is None:
+            return Sampling.of(by_hand)
+        thinking = False
+        with suppress(CheckpointError):  # ids can be continued without a tokenizer
+            thinking = self.tokenizer.decode(ids[0, -LAST:].tolist()).rstrip().endswith(THINK)
+        return Sampling.of(self.presets.choose(use, thinking, bool(pictures)) | by_hand)
 
     @cached_property
     def stop_ids(self) -> tuple[int, ...]:

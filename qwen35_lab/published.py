@@ -111,6 +111,8 @@ def place(value: str) -> str:
     vague = ("web", "website", "internet", "online", "google", "official", "docs", "memory", "unknown", "n/a", "todo")
     if not value or value.lower().strip(" .") in vague:
         raise ValueError("must say where the number can be read again, such as a page's address or a file at a commit")
+    if "from memory" in value.lower():
+        raise ValueError("must be where it stands, and not from memory; look it up, or leave the row out")
     bare = value.split("://")[-1].strip("/")
     if " " not in value and ("/" not in bare and ":" not in bare):
         raise ValueError("names a whole site, or a single word; name the page or file on which the number stands")
@@ -126,6 +128,7 @@ def one_of(*known: str) -> Rule:
     return rule
 
 
+NUMBERS = (number, maybe_number, maybe_count)
 SCHEMAS: dict[str, dict[str, Rule]] = {
     "benchmarks": {
         "table": one_of(*TABLES), "benchmark": words, "category": words, "model": words, "score": number,
@@ -160,11 +163,14 @@ def check_row(table: str, row: Mapping[str, Any], schema: Mapping[str, Rule] | N
     found = {}
     for column, rule in rules.items():
         value = row.get(column)
-        text = "" if value is None else str(value).strip()
+        if not isinstance(value, str | int | float | None if rule in NUMBERS else str | None):
+            raise InputError(f"In {table}, `{column}` is a {type(value).__name__}; write it as text.")
+        text = ""
         try:
+            text = "" if value is None else str(value).strip()
             found[column] = rule(text)
         except ValueError as error:
-            raise InputError(f"In {table}, `{column}` is {text!r}; it {_joined(error)}.") from None
+            raise InputError(f"In {table}, `{column}` is {_shortened(text)!r}; it {_joined(error)}.") from None
     return found
 
 
@@ -182,6 +188,10 @@ def read_table(table: str, schema: Mapping[str, Rule] | None = None, path: Path 
             except InputError as error:
                 raise InputError(f"{path.name}, line {reader.line_num}: {error}") from None
     return rows
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _joined(error: ValueError) -> str:

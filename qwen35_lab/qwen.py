@@ -19,6 +19,7 @@ from .checkpoint import LoadReport, cast, read_model, write_model
 from .config import ModelConfig
 from .errors import InputError
 from .family import load_config
+from .files import EYES, SIDE_FILES
 from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, build
 from .model.init import initialise
@@ -30,13 +31,6 @@ from .talk import Talker
 from .watch import Watched
 
 __all__ = ["PICTURES", "SIDE_FILES", "Message", "Prompt", "Qwen", "from_config", "load", "save"]
-
-# files that make a checkpoint folder whole besides config and weights
-SIDE_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
-    "chat_template.jinja", "chat_template.json", "generation_config.json", "preprocessor_config.json",
-    "video_preprocessor_config.json", "processor_config.json", "README.md", "LICENSE",
-)  # fmt: skip
 
 
 class Qwen(Talker, Watched):
@@ -70,15 +64,20 @@ class Qwen(Talker, Watched):
             twin.tokenizer = self.tokenizer
         return twin
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write a checkpoint that transformers' Auto classes load, atomically."""
+    def save(self, folder: str | Path, *, overwrite: bool = False, eyes: bool = True) -> Path:
+        """Write a checkpoint that transformers' Auto classes load, atomically.
+
+        Args:
+            eyes: False writes the language model alone: what `AutoModelForCausalLM` loads, and what a server reads
+                that has no torchvision.
+        """
         folder = Path(folder)
         with tempfile.TemporaryDirectory() as temporary:
             if self.folder is None and "tokenizer" in self.__dict__:  # a model that was trained here
                 self.tokenizer.save_pretrained(temporary)
             source = self.folder or Path(temporary)
-            side = tuple(p for name in SIDE_FILES if (p := source / name).exists())
-            write_model(self.model, self.config, folder, side, overwrite=overwrite)
+            side = tuple(p for name in SIDE_FILES if (eyes or name not in EYES) and (p := source / name).exists())
+            write_model(self.model, self.config, folder, side, overwrite=overwrite, eyes=eyes)
         return folder
 
 
@@ -87,20 +86,23 @@ def load(
     dtype: str | torch.dtype | None = None,
     device: str | torch.device = "cpu",
     revision: str | None = None,
+    *,
+    endpoint: str | None = None,
 ) -> Qwen:
-    """Load a checkpoint.
+    """Load a checkpoint. What comes from the Hub is kept in the cache that its other tools use, too.
 
     Args:
         name: one we ship ("recall"), a folder, or a Hub id ("Qwen/Qwen3.5-0.8B").
         dtype: "float32", "bfloat16", "float64", "float16"; None keeps the file's own.
         device: "cpu", "cuda", "mps", or "auto" for the best there is.
-        revision: a branch, tag or commit on the Hub.
+        revision: a branch, tag or commit on the Hub; a whole commit that is in the cache needs no network.
+        endpoint: the address of a mirror of the Hub; None takes HF_ENDPOINT, or https://huggingface.co.
     Raises:
-        CheckpointError: nothing by that name, or a checkpoint that is damaged or incomplete.
+        CheckpointError: nothing by that name, a download that fails, or a checkpoint that is damaged or incomplete.
         ConfigError: a checkpoint of another family.
         InputError: a dtype or a device that is not there.
     """
-    folder, revision = find_folder(name, revision)
+    folder, revision = find_folder(name, revision, endpoint=endpoint)
     config = ModelConfig.from_file(folder)
     model, report = read_model(folder, config, find_dtype(dtype), find_device(device))
     from_hub = next((part for part in folder.parts if part.startswith("models--")), "")
@@ -123,7 +125,8 @@ def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32"
     Args:
         config: a family name ("Qwen3.5-0.8B"), a path, a dict, or a ModelConfig.
     Raises:
-        ConfigError: not of this family. InputError: more weights than this machine has memory.
+        ConfigError: not of this family.
+        InputError: more weights than this machine has memory.
     """
     if isinstance(config, ModelConfig):
         parsed = config

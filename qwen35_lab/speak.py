@@ -28,7 +28,8 @@ class Speaker(Reader):
             speculative: how many tokens the MTP head drafts ahead, for one prompt at a time; a `lab.Drafts` keeps a
                 record. Greedy text is the same as without, sampled text is drawn from the same distribution.
             sampling: temperature, top_k, top_p, min_p, presence_penalty, repetition_penalty, seed
-                (see `Sampling`); greedy if none is given.
+                (see `Sampling`); greedy if none is given. `preset="general"` takes what the checkpoint's makers advise
+                (`qwen.presets` lists it), and what is given by hand goes before it.
         Raises:
             InputError: an empty or too long prompt, an id outside the vocabulary, a setting out of range, no MTP head.
         """
@@ -42,11 +43,12 @@ class Speaker(Reader):
                 how = {"images": images, "videos": videos, "stop": stop, "speculative": speculative}
                 return [self.generate(str(prompt[0]), max_new_tokens, **how, **sampling)]
             batch = self._batch([str(p) for p in prompt], images, videos)
-            return self._generate_texts(*batch, max_new_tokens, stop, Sampling.of(sampling))
+            return self._generate_texts(*batch, max_new_tokens, stop, self._chosen(sampling, batch[0], batch[2]))
         if stop:
             raise InputError("Stop strings end a text, and the prompt is token ids; pass a text, or leave out stop.")
         given = self._encode(prompt, images, videos)
-        return torch.cat([given[0][0, :0], *self._decode(*given, max_new_tokens, Sampling.of(sampling), speculative)])
+        chosen = self._chosen(sampling, *given)
+        return torch.cat([given[0][0, :0], *self._decode(*given, max_new_tokens, chosen, speculative)])
 
     def stream(
         self, prompt: Prompt, max_new_tokens: int = 128, *, images: Any = None, videos: Any = None,
@@ -55,7 +57,7 @@ class Speaker(Reader):
         """Like `generate` for one text or chat, piece by piece as the text becomes certain."""
         text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
         given = self._encode(prompt, images, videos)
-        yield from self._text(given, text, max_new_tokens, Sampling.of(sampling), speculative)
+        yield from self._text(given, text, max_new_tokens, self._chosen(sampling, *given), speculative)
 
     def _text(
         self, given: tuple[Tensor, dict[str, Tensor]], text: TextStream, new: int, sampling: Sampling,

@@ -45,9 +45,11 @@ class Draft:
 class Drafts:
     """How many tokens to draft, and a record of every step of the latest generation.
 
-    drafts = lab.Drafts(3)
-    qwen.generate(prompt, speculative=drafts)
-    drafts.steps, drafts.per_forward
+        drafts = lab.Drafts(3)
+        qwen.generate(prompt, speculative=drafts)
+        drafts.per_forward
+
+    Every entry of `steps` is one pass of the model.
     """
 
     count: int = 3

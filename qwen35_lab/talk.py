@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from .generate import Sampling, TextStream
+from .generate import TextStream
 from .inputs import Answer, AnswerParser, Conversation, Piece, write_chat
 from .inputs.answer import End
 from .inputs.chat import Message, Tool
@@ -59,7 +59,8 @@ class Talker(Speaker):
             tools: JSON schemas, or functions with types and a docstring. None is run: calls are in `answer.tool_calls`.
             images, videos: for parts that name none of their own; else they stand where the user's last message begins.
             thinking: True or False; None leaves it to the checkpoint.
-            stop, speculative, sampling: as in `generate`; greedy if nothing is given.
+            stop, speculative, sampling: as in `generate`; greedy if nothing is given, `preset="general"` for what the
+                checkpoint's makers advise in the mode, thinking or not, that this prompt ends in.
         Raises:
             InputError: no chat template, messages, tools or pictures that it refuses, or what `generate` refuses.
         """
@@ -85,8 +86,9 @@ class Talker(Speaker):
         """
         chat = write_chat(self.tokenizer, messages, tools=tools, images=images, videos=videos, thinking=thinking)
         text = TextStream(self.tokenizer, (stop,) if isinstance(stop, str) else stop)
-        settings = Sampling.of(sampling)
-        return AnswerStream(chat, self._text(self._read(chat), text, max_new_tokens, settings, speculative))
+        given = self._read(chat)
+        chosen = self._chosen(sampling, *given)
+        return AnswerStream(chat, self._text(given, text, max_new_tokens, chosen, speculative))
 
     def chat_prompt(
         self, messages: str | Sequence[Message], tools: Tool | Iterable[Tool] | None = None, images: Any = None,

@@ -15,7 +15,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,86 +24,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
-from .errors import CheckpointError, InputError, LabError
+from .errors import CheckpointError, LabError
 from .files import write_file
 from .interrupt import held_interrupt
 from .muon import StackedMuon
+from .recipe import History, Loss, Recipe
 
 # Matrices that are not Muon's: tables of rows that stand for themselves, and maps to a few gates or experts.
 NOT_MUON = ("embed_tokens", "lm_head", "pos_embed", "in_proj_a", "in_proj_b", "router", "shared_gate_proj")
 STACKED = ("gate_up_proj", "down_proj", "patch_embed.weight")  # ends of names: matrices in more than two dimensions
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. Rates are the highest ones."""
-
-    steps: int
-    muon_rate: float = 6e-3  # every update of a matrix has a root mean square of about 0.2 times this
-    adamw_rate: float = 3e-3
-    warmup: int = 20  # steps from 0 to the full rates
-    decay: float = 0.4  # share of the steps, at the end, over which the rates fall to 0
-    weight_decay: float = 0.01  # of Muon's matrices alone
-    clip: float = 1.0  # largest norm of the gradient of all parameters together
-    every: int = 25  # steps between evaluations; the state is saved as often
-    target: float = math.inf  # an accuracy at which to stop early
-    stacked: bool = False  # Muon also for fused experts and the patch kernel, all matrices of one shape at once
-    newton_schulz: int = 5  # rounds of Muon's iteration
-    tower_rate: float = 1.0  # share of the rates that a vision tower gets; one that can see has little to learn
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "every"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"{name} is {value!r}; pass a whole number, 1 or more.")
-
-    @property
-    def full_steps(self) -> int:
-        """After so many steps the rates begin to fall."""
-        return round((1 - self.decay) * self.steps)
-
-    def rate(self, step: int) -> float:
-        """The share of the full rates at a step, counted from 0."""
-        rising = (step + 1) / max(self.warmup, 1)
-        falling = (self.steps - step) / max(self.decay * self.steps, 1)
-        return min(1.0, rising, falling)
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss with what it is made of, to be drawn."""
-
-    total: Tensor  # a scalar with a gradient
-    parts: Mapping[str, Tensor]  # scalars
-    tokens: int = 0  # of the batch
-
-
-@dataclass
-class History:
-    """What happened, step by step, all sessions of an interrupted run together."""
-
-    losses: list[float] = field(default_factory=list)  # one per step
-    accuracies: list[tuple[int, float]] = field(default_factory=list)  # (steps done, accuracy 0 to 1)
-    seconds: float = 0.0  # on the clock, evaluations included
-    cpu_seconds: float = 0.0  # of this process; with one thread, what the clock says on an idle machine
-    ended: str = ""  # "finished", "target reached" or "interrupted"
-    parts: dict[str, list[float]] = field(default_factory=dict)  # of the losses, one per step each
-    splits: list[tuple[int, dict[str, float]]] = field(default_factory=list)  # accuracies by kinds, if there are any
-    tokens: int = 0  # seen
-    planned: int = 0  # steps in all, once a run that was given an amount of time knows
-
-    @property
-    def steps(self) -> int:
-        return len(self.losses)
-
-    @property
-    def accuracy(self) -> float:
-        """The last one measured; nan if there is none."""
-        return self.accuracies[-1][1] if self.accuracies else math.nan
-
-    def __repr__(self) -> str:
-        accuracy = f", accuracy {self.accuracy:.1%}" if self.accuracies else ""
-        return f"{self.ended or 'running'}: {self.steps} steps in {self.seconds:.0f} s{accuracy}"
 
 
 def train(
@@ -148,36 +77,52 @@ def train(
     written = time.perf_counter()
     with bar, held_interrupt() as asked:
         while not history.ended:
-            clock, cpu = time.perf_counter(), time.process_time()
             plan = replace(recipe, steps=history.planned or recipe.steps)
-            tokens = _step(model, loss, optimisers, plan, history)
-            last = history.steps >= plan.steps
-            if evaluate and (last or history.steps % recipe.every == 0):
-                _evaluate(model, evaluate, history)
-            seconds = time.perf_counter() - clock
-            history.seconds += seconds
-            history.cpu_seconds += time.process_time() - cpu
-            if not last and budget is not None and not history.planned:
+            speed = _advance(model, loss, optimisers, plan, history, evaluate)
+            if history.steps < plan.steps and budget is not None and not history.planned:
                 _plan(history, recipe, budget)
                 bar.total = history.planned or bar.total
-            if history.accuracies and history.accuracy >= recipe.target:
-                history.ended = "target reached"
-            elif last:
-                history.ended = "finished"
-            elif asked() or history.steps == until:
-                history.ended = "interrupted"
+            history.ended = _ending(history, plan, asked() or history.steps == until)
             bar.set_description_str(history.ended, refresh=False)
-            bar.set_postfix_str(_postfix(history, tokens / seconds), refresh=False)
+            bar.set_postfix_str(_postfix(history, speed), refresh=False)
             bar.update()
-            due = time.perf_counter() - written >= save_every if save_every else history.steps % recipe.every == 0
-            due = due or history.steps == replace(recipe, steps=history.planned or recipe.steps).full_steps
-            if state is not None and (history.ended or due):
+            if state is not None and (history.ended or _is_due(history, recipe, save_every, written)):
                 _write_state(Path(state), model, optimisers, recipe, history)
                 written = time.perf_counter()
                 if saved:
                     saved(history)
     model.eval()
     return history
+
+
+def _advance(
+    model: nn.Module, loss: Callable[[int], Tensor | Loss], optimisers: list[Optimizer], plan: Recipe,
+    history: History, evaluate: Callable[[], float | Mapping[str, float]] | None,
+) -> float:  # fmt: skip
+    """A step, and an accuracy where one is due; their time is noted. Returns tokens per second."""
+    clock, cpu = time.perf_counter(), time.process_time()
+    tokens = _step(model, loss, optimisers, plan, history)
+    if evaluate and (history.steps >= plan.steps or history.steps % plan.every == 0):
+        _evaluate(model, evaluate, history)
+    seconds = time.perf_counter() - clock
+    history.seconds += seconds
+    history.cpu_seconds += time.process_time() - cpu
+    return tokens / seconds
+
+
+def _ending(history: History, plan: Recipe, stopped: bool) -> str:
+    """Why the run ends after this step; empty if it goes on."""
+    if history.accuracies and history.accuracy >= plan.target:
+        return "target reached"
+    if history.steps >= plan.steps:
+        return "finished"
+    return "interrupted" if stopped else ""
+
+
+def _is_due(history: History, recipe: Recipe, save_every: float | None, written: float) -> bool:
+    """Whether the state is to be saved: it is time, or the rates begin to fall."""
+    due = time.perf_counter() - written >= save_every if save_every else history.steps % recipe.every == 0
+    return due or history.steps == replace(recipe, steps=history.planned or recipe.steps).full_steps
 
 
 def _plan(history: History, recipe: Recipe, budget: float) -> None:

@@ -49,7 +49,7 @@ class Watched(Reader):
         """
         (ids, pictures), record = self._encode(prompt, images, videos), capture.listed(record)
         edits = edits_of(edits)
-        chosen = self._sampling(ids, max_new_tokens, sampling)
+        chosen = self._sampling(ids, pictures, max_new_tokens, sampling)
         mtp = self._asks_the_head(record, bool(pictures), max_new_tokens)
         counts = self._counts(pictures)
         refuse_what_does_not_fit(self.model, record, ids.shape[1], edits, max_new_tokens, **counts)
@@ -78,9 +78,9 @@ class Watched(Reader):
             raise InputError("The MTP head is traced over a given text; leave out max_new_tokens, or the mtp taps.")
         return mtp
 
-    def _sampling(self, ids: Tensor, new: int, settings: Mapping[str, Any]) -> Sampling:
+    def _sampling(self, ids: Tensor, pictures: Mapping[str, Tensor], new: int, settings: Mapping[str, Any]) -> Sampling:
         """How a trace chooses its tokens, if it shall have any. Raises `InputError` for what does not go together."""
-        found = Sampling.of(settings)
+        found = self._chosen(settings, ids, pictures)
         check_length(self.model, ids.shape[1] if new else 0, new)
         if settings and not new:
             raise InputError(f"{next(iter(settings))} is about new tokens, and there are none; pass max_new_tokens=….")
@@ -134,6 +134,6 @@ class Watched(Reader):
         """Bytes that `trace` would keep, by tap name, and with `.peak` the most it takes at one time, beyond the
         weights; nothing is run. An answer may stop early, and then takes less."""
         ids, pictures = self._encode(prompt, images, videos)
-        self._sampling(ids, max_new_tokens, {})
+        self._sampling(ids, {}, max_new_tokens, {})
         record, counts = capture.listed(record), self._counts(pictures)
         return estimate(self.model, record, ids.shape[1], edits_of(edits), max_new_tokens, **counts)

@@ -24,7 +24,13 @@ BEGAN = time.time()
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What the browser tests of this run have measured."""
+    """What this run has measured, and judged nothing by: seconds of the notebooks, and times in the browser."""
+    passed = terminalreporter.stats.get("passed", [])
+    took = {report.nodeid: dict(report.user_properties).get("seconds") for report in passed if report.when == "call"}
+    if took := {name.split("[")[-1].strip("]"): seconds for name, seconds in took.items() if seconds is not None}:
+        terminalreporter.section("seconds of the notebooks, on this machine now")
+        for name, seconds in sorted(took.items()):
+            terminalreporter.line(f"{name:46}{seconds:7.1f}")
     if TIMINGS.exists() and TIMINGS.stat().st_mtime >= BEGAN:
         terminalreporter.section("times in the browser")
         for name, numbers in json.loads(TIMINGS.read_text(encoding="utf-8")).items():

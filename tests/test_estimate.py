@@ -1,12 +1,9 @@
 """What a run takes, told before it is run, against what it took."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
+from peak import measured
 from small import DENSE, IDS, MOE, small
-from torch.profiler import ProfilerActivity, profile
 
 import qwen35_lab as lab
 from qwen35_lab import estimate, memory
@@ -14,19 +11,6 @@ from qwen35_lab import estimate, memory
 LAZY = [f"layers.*.mixer.{name}" for name in ("erase", "write", "state", "scores", "weights")]
 WIDE = {"hidden_size": 64, "intermediate_size": 192, "max_position_embeddings": 8192}
 CPU = torch.device("cpu")
-
-
-def measured(work: Callable[[], Any]) -> int:
-    """Bytes at the peak of a run, beyond what there was before: every tensor that torch makes and lets go."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        kept = work()
-    assert found.profiler is not None and kept is not None
-    events = [each for each in found.profiler.kineto_results.events() if each.name() == "[memory]"]
-    now = peak = 0
-    for each in sorted(events, key=lambda each: each.start_ns()):
-        now += each.nbytes()
-        peak = max(peak, now)
-    return peak
 
 
 # ------------------------------------------------------------------------- what is kept

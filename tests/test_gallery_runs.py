@@ -17,7 +17,7 @@ def notebook(tmp_path, monkeypatch):
     return notebook
 
 
-def test_a_notebook_runs_once_and_again_when_it_has_changed(notebook, tmp_path):
+def test_a_notebook_runs_once_and_again_when_it_has_changed(notebook, tmp_path, capfd):
     source = "open('runs', 'a').write('x'); print('ran')"
     kept = gallery.execute(notebook(source), tmp_path)
     assert nbformat.read(kept, as_version=4).cells[0].outputs[0].text == "ran\n"
@@ -25,6 +25,7 @@ def test_a_notebook_runs_once_and_again_when_it_has_changed(notebook, tmp_path):
     assert (tmp_path / "runs").read_text() == "x"
     assert gallery.execute(notebook(source + "\n"), tmp_path) != kept
     assert (tmp_path / "runs").read_text() == "xx"
+    assert "WARNING" not in capfd.readouterr().err, "what kernels say to each other is nobody's affair"
 
 
 def test_nothing_is_kept_of_a_notebook_that_fails(notebook, tmp_path):

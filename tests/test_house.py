@@ -30,13 +30,13 @@ LAYERS = [
     {"family", "published", "prices"},
     {"model"},
     {"checkpoint", "config_json", "hub", "inputs", "locate", "names"},
-    {"generate", "speculative", "prompts", "speak", "talk"},
+    {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
-    {"training", "muon", "nano", "recall", "examples"},
+    {"training", "recipe", "muon", "nano", "recall", "examples", "serving"},
     {"agents"},
     {"analysis", "claims"},
     {"views"},
-    {"exercises", "jobs", "serve", "doctor", "cli", "__init__", "__main__"},
+    {"exercises", "jobs", "doctor", "cli", "__init__", "__main__"},
 ]
 HEIGHT = {name: height for height, names in enumerate(LAYERS) for name in names}
 
@@ -234,14 +234,24 @@ def test_no_file_names_a_machine_or_a_registry():
     "line, caught",
     [
         ("see /home" + "/ann/x", True),
-        ('open("/work' + '/main")', True),
+        ('open("/' + 'work/main")', True),
         ("https://files.pythonhosted" + ".org/x", True),
         ("https://example.org/home/ann", False),
-        ("tests/work/x, ~/work/x", False),
+        ("tests/work/x, ~" + "/" + "work/x", False),
     ],
 )
 def test_the_search_for_machine_paths_sees(line, caught):
     assert bool(MACHINE.search(line)) == caught
+
+
+# ------------------------------------------------------------------------- the tests themselves
+
+
+@pytest.mark.xdist_group("together")
+def test_tests_of_a_group_keep_to_one_worker(request):
+    """pytest-xdist tells groups by the ends of their names; without, each worker runs every notebook for itself."""
+    grouped = hasattr(request.config, "workerinput") and request.config.getvalue("loadgroup")
+    assert request.node.nodeid.endswith("@together") == grouped
 
 
 # ------------------------------------------------------------------------- the wheel

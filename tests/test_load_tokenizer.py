@@ -1,12 +1,10 @@
-"""A tokenizer comes alone: from what we ship, from a folder, and from the Hub without the weights."""
+"""A tokenizer comes alone: from what we ship and from a folder; from the Hub, see test_hub.py."""
 
 import shutil
 
-import huggingface_hub
 import pytest
 
 import qwen35_lab as lab
-from qwen35_lab import hub
 from qwen35_lab.paths import data_path
 
 
@@ -26,23 +24,6 @@ def test_it_is_the_tokenizer_of_the_whole_checkpoint(folder):
         alone = lab.load_tokenizer(source)
         assert alone(text)["input_ids"] == wanted(text)["input_ids"]
         assert alone.chat_template == wanted.chat_template
-
-
-def test_the_hub_is_asked_for_everything_but_weights(folder, monkeypatch):
-    asked = []
-
-    def snapshot(repo, revision, allow_patterns):
-        asked.append((repo, revision, allow_patterns))
-        return str(folder)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
-    assert len(lab.load_tokenizer("Qwen/Qwen3.5-0.8B", revision="main")) == 2048
-    (repo, revision, patterns) = asked[0]
-    assert (repo, revision) == ("Qwen/Qwen3.5-0.8B", "main")
-    assert "*.json" in patterns and "*.jinja" in patterns and hub.WEIGHTS not in patterns
-    with pytest.raises(lab.CheckpointError, match="has no weights"):  # as before, where they are needed
-        lab.load("Qwen/Qwen3.5-0.8B")
-    assert hub.WEIGHTS in asked[1][2]
 
 
 def test_what_has_none_is_refused(tmp_path):

@@ -43,6 +43,9 @@ def test_scores_are_percentages_but_for_ratings():
         ({"source": ""}, "can be read again"),
         ({"source": "internet"}, "can be read again"),
         ({"source": "https://example.org"}, "whole site"),
+        ({"source": "a card, from memory"}, "not from memory"),
+        ({"model": ["X"]}, "is a list; write it as text"),
+        ({"score": 10**400}, "0 or more"),
         ({"points": "3"}, "no column 'points'"),
     ],
 )

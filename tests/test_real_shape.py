@@ -1,4 +1,4 @@
-"""The exact shape of Qwen3.5-0.8B with random weights: written by transformers, loaded, compared, run.
+"""Qwen3.5-0.8B with random weights, in the official layout: text, vision and MTP head; loaded, compared, run.
 
 Each step has a process of its own, so that peak memory is that step's alone.
 """
@@ -9,23 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from official import raw_config
+from official_layout import write_checkpoint
 
-from qwen35_lab.paths import data_path
+import qwen35_lab as lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-WRITE = """
-import json, sys, torch, transformers
-torch.manual_seed(0)
-torch.set_default_dtype(torch.bfloat16)
-raw = json.load(open(sys.argv[1]))
-model = transformers.Qwen3_5ForConditionalGeneration(transformers.Qwen3_5Config(**raw))
-with torch.no_grad():
-    for name, p in model.named_parameters():
-        if p.ndim == 1 and "A_log" not in name:
-            p.add_(torch.randn_like(p) * 0.1)  # norm weights off their tidy initial values
-model.save_pretrained(sys.argv[2])
-"""
 
 LOAD = """
 import json, resource, sys
@@ -44,7 +33,20 @@ in_memory = status("VmHWM") - before
 ids = torch.arange(40) * 1000
 new = qwen.generate(ids, max_new_tokens=8).tolist()
 print(json.dumps({"loaded": loaded, "in_memory": in_memory, "running": status("VmHWM") - before, "new": new,
+                  "drafted": len(qwen.generate(ids, max_new_tokens=8, speculative=2)), "tensors": qwen.report.tensors,
                   "ignored": len(qwen.report.ignored), "provenance": str(qwen.provenance)}))
+"""
+
+PEAK = """
+import json, sys
+import torch
+import qwen35_lab as lab
+
+qwen = lab.load(sys.argv[1])
+touched = sum(float(p.view(-1)[::997].float().sum()) for p in qwen.model.parameters())  # bring every page in
+qwen.generate(torch.arange(int(sys.argv[2])) * 1000 % 248_000, max_new_tokens=8)
+line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps({"peak": int(line.split()[1]) * 1024}))
 """
 
 COMPARE = """
@@ -90,21 +92,39 @@ def run(script: str, *arguments: Path) -> dict:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("shape") / "random-0.8B"
-    run(WRITE, data_path("family", "Qwen3.5-0.8B.json"), target)
+    write_checkpoint(target, raw_config("Qwen3.5-0.8B"))
     return target
 
 
 def test_loading_takes_no_more_memory_than_the_file(folder: Path) -> None:
     if not Path("/proc/self/status").exists():
         pytest.skip("peak memory is read from /proc")
-    size = (folder / "model.safetensors").stat().st_size
-    assert 1.5e9 < size < 1.75e9
+    (file,) = folder.glob("*.safetensors")
+    size = file.stat().st_size
+    assert file.name == "model.safetensors-00001-of-00001.safetensors"
+    assert abs(size - 1_746_942_600) < 20_000, "the published file's size, but for the length of its header"
     found = run(LOAD, folder)
     ratios = {key: round(found[key] / size, 3) for key in ("loaded", "in_memory", "running")}
     print(ratios)
     assert found["in_memory"] <= 1.2 * size, ratios
-    assert len(found["new"]) == 8 and found["ignored"] == 0, "the vision tower is read too"
+    assert len(found["new"]) == 8 and found["ignored"] == 0, "the vision tower and the MTP head are read too"
+    assert found["tensors"] == 320 + 153 + 15 and found["drafted"] == 8
     assert found["provenance"].startswith("OTHER · random-0.8B · bfloat16")
+
+
+@pytest.mark.parametrize("tokens", [40, 900])
+def test_it_takes_what_was_told_before_it_was_there(folder: Path, tokens: int) -> None:
+    """Resident bytes of a process of its own, against `will_it_fit`: at most 10 % too little, or 25 % too much.
+
+    The files that transformers writes have no MTP head, and their tower is in memory like the rest.
+    """
+    if not Path("/proc/self/status").exists():
+        pytest.skip("peak memory is read from /proc")
+    told = lab.will_it_fit("Qwen3.5-0.8B", context=tokens + 8)
+    predicted = told.total - told.terms["MTP head"]
+    found = run(PEAK, folder, Path(str(tokens)))["peak"]
+    print({"predicted": predicted, "measured": found, "ratio": round(predicted / found, 3)})
+    assert 0.9 * found <= predicted <= 1.25 * found
 
 
 def test_it_equals_transformers(folder: Path) -> None:

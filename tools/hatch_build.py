@@ -12,3 +12,4 @@ class BundleData(BuildHookInterface):
     def initialize(self, version, build_data):
         if version == "standard":
             build_data["force_include"]["data"] = "qwen35_lab/data"
+            build_data["force_include"]["constraints.txt"] = "qwen35_lab/data/constraints.txt"  # for the doctor

@@ -8,9 +8,11 @@ from .chat_steps import ChatStep, build_up
 from .compare import Differences, diff, gap
 from .cost import MIXES, Cost, bytes_held, crossover, layer_cost, mixed, mixer_cost, pass_cost, vision_cost
 from .counter import Count, count_operators, written_out
+from .devices import DEVICES, Device, article_rows
 from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
 from .fertility import Fertility, Spread, by_script, fertility, rank_correlation, spread
+from .fit import PRECISIONS, Footprint, longest, will_it_fit
 from .heads import Heads, attention_result, head_statistics
 from .influence import (
     InfluenceParts,
@@ -43,18 +45,22 @@ from .walk import divergence
 
 __all__ = [
     "DATA_SHEETS",
+    "DEVICES",
     "MIXES",
+    "PRECISIONS",
     "WITHOUT_BLANKS",
     "Acceptance",
     "ChatStep",
     "Contributions",
     "Cost",
     "Count",
+    "Device",
     "Differences",
     "DraftSpeed",
     "Effect",
     "Fertility",
     "Fit",
+    "Footprint",
     "Growth",
     "Heads",
     "InfluenceParts",
@@ -84,6 +90,7 @@ __all__ = [
     "Touched",
     "acceptance",
     "active_share",
+    "article_rows",
     "assemble",
     "attention_map",
     "attention_result",
@@ -125,6 +132,7 @@ __all__ = [
     "ledger",
     "lengths",
     "logit_lens",
+    "longest",
     "main_script",
     "measure_machine",
     "missed_experts",
@@ -171,6 +179,7 @@ __all__ = [
     "touched_experts",
     "transformers_model",
     "vision_cost",
+    "will_it_fit",
     "within_chunk_mask",
     "words",
     "written_out",

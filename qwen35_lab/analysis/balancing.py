@@ -50,7 +50,8 @@ def lean(router: Tensor, inputs: Tensor, experts: Sequence[int], by: float = 4.0
     """A router that has collapsed: these experts get `by` more logits, averaged over the inputs.
 
     Args:
-        router: [expert, hidden]. inputs: [token, hidden], what it reads.
+        router: [expert, hidden].
+        inputs: [token, hidden], what it reads.
     """
     mean = inputs.mean(0)
     leaning = router.detach().clone()

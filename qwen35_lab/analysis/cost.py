@@ -95,14 +95,16 @@ def pass_cost(
 
     Args:
         config: one of the eight by name, or any `ModelConfig`; see `mixed` for other ratios of layers.
-        new: tokens that the pass reads of each text; past: those that the cache holds already.
+        new: tokens that the pass reads of each text.
+        past: those that the cache holds already.
         dtype: of the weights. Activations and cache have it too, or bfloat16 where it has fewer than 16 bits; states
             have the config's own.
         attention: "fused", one kernel that skips what the causal rule forbids; "written out", product by product over
             the whole square of queries and keys, as the counter can see it.
         logits: tokens of each text whose logits are computed; 0 for all.
     Raises:
-        InputError: a count, dtype or form that is none. ConfigError: no such model.
+        InputError: a count, dtype or form that is none.
+        ConfigError: no such model.
     """
     config = _config(config)
     kinds, total = config.text.layer_types, Cost(())

@@ -42,7 +42,8 @@ def reach_of(served: str | Mapping[str, Any], config: Mapping[str, Any]) -> Reac
             is then judged itself.
         config: the `config.json` of the model that the command serves.
     Raises:
-        InputError: no command of this kind. ConfigError: a config of another family.
+        InputError: no command of this kind.
+        ConfigError: a config of another family.
     """
     if isinstance(served, Mapping):
         return _of_config(ModelConfig.from_dict(served))

@@ -1,9 +1,10 @@
 """Exercises with checkers that say what is wrong.
 
-lab.check("02.1", rms_norm_1p)                   # a function: tried on random inputs
-broken = lab.exercises.plant(qwen, seed=1)
-lab.check("02.2", "layers.0.mixer.q", given=broken)   # an answer about something given
-lab.progress()                                   # what is passed, tried, and not yet, in all notebooks
+    lab.check("02.1", rms_norm_1p)  # a function: tried on random inputs
+    broken = lab.exercises.plant(qwen, seed=1)
+    lab.check("02.2", "layers.0.mixer.q", given=broken)  # an answer about something given
+
+What is passed, tried, and not yet, in all notebooks, says `lab.progress()`.
 """
 
 from .active import CHECKS as ACTIVE
@@ -14,6 +15,7 @@ from .delta_rule import CHECKS as DELTA_RULE
 from .deltanet import CHECKS as DELTANET
 from .drafting import CHECKS as DRAFTING
 from .experts import CHECKS as EXPERTS
+from .fitting import CHECKS as FITTING
 from .forward_pass import CHECKS as FORWARD_PASS
 from .long_documents import CHECKS as LONG_DOCUMENTS
 from .patching import CHECKS as PATCHING
@@ -24,14 +26,16 @@ from .record import note
 from .rope import CHECKS as ROPE
 from .serving import CHECKS as SERVING
 from .snapshots import CHECKS as SNAPSHOTS
+from .streams import CHECKS as STREAMS
 from .verdict import Verdict, run_check
 from .vision import CHECKS as VISION
+from .waiting import CHECKS as WAITING
 from .words import CHECKS as WORDS
 from .wrong import WRONG
 
 CHECKS = {
-    **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS, **ACTIVE,
-    **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **PATCHING, **LONG_DOCUMENTS, **AGENTS,
+    **FITTING, **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS,
+    **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING, **PRICING, **STREAMS, **WAITING, **AGENTS, **PATCHING, **LONG_DOCUMENTS,
 }  # fmt: skip
 
 

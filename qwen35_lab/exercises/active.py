@@ -7,7 +7,7 @@ from typing import Any
 from ..config import ModelConfig, TextConfig
 from ..family import load_config
 from ..family.sizes import parameters
-from .verdict import attempt
+from .numbers import numbers_of
 
 # ------------------------------------------------------------------------- 07.3  active(text, mixers) -> parameters
 
@@ -64,18 +64,10 @@ ACTIVE_MISTAKES: tuple[tuple[str, Callable[[TextConfig, int], int]], ...] = (
 
 def check_active(answer: Any, given: Any) -> tuple[bool, str]:
     """Judge a count on configs it has not seen, within half a percent."""
-    if not callable(answer):
-        return False, f"Pass the function itself, without calling it; this is a {type(answer).__name__}."
     cases = [(config.text, mixer_parameters(config), parameters(config).active) for config in active_cases()]
-    found = []
-    for text, mixers, _ in cases:
-        result, problem = attempt(answer, (text, mixers), "(text, mixers)")
-        if problem:
-            return False, problem
-        try:
-            found.append(float(result))
-        except (TypeError, ValueError):
-            return False, f"It returns a {type(result).__name__}; return a number."
+    found, problem = numbers_of(answer, [(text, mixers) for text, mixers, _ in cases], "(text, mixers)")
+    if problem:
+        return False, problem
     off = [abs(n / right - 1) for n, (*_, right) in zip(found, cases, strict=True)]
     if max(off) <= TOLERANCE:
         return True, f"Right for {len(cases)} new mixtures, within {max(off):.2%}."

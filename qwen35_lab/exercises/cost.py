@@ -10,7 +10,7 @@ from ..analysis.cost import MIXES, mixed, mixer_cost
 from ..analysis.scaling import LayerTimes
 from ..config import FULL, LINEAR, ModelConfig, TextConfig
 from ..family import load_config
-from .verdict import attempt
+from .numbers import as_number, numbers_of, shown
 
 Formula = Callable[[TextConfig, int], float]
 WITHIN = 0.01  # of the right number
@@ -132,7 +132,7 @@ def check_layer_flops(answer: Any, given: Any) -> tuple[bool, str]:
         (FULL, "attention", ATTENTION_MISTAKES),
         (LINEAR, "DeltaNet", DELTANET_MISTAKES),
     ):
-        found, problem = _numbers(answer, [(t, kind, n) for t, n in cases()], "(text, kind, tokens)")
+        found, problem = numbers_of(answer, [(t, kind, n) for t, n in cases()], "(text, kind, tokens)")
         if problem:
             return False, problem
         right = [float(layer_flops(t, kind, n)) for t, n in cases()]
@@ -195,7 +195,7 @@ EVEN_MISTAKES: tuple[tuple[str, Callable[[TextConfig], float]], ...] = (
 
 
 def check_break_even(answer: Any, given: Any) -> tuple[bool, str]:
-    found, problem = _numbers(answer, [(t,) for t, _ in cases()], "(text)")
+    found, problem = numbers_of(answer, [(t,) for t, _ in cases()], "(text)")
     if problem:
         return False, problem
     right = [break_even(t) for t, _ in cases()]
@@ -218,14 +218,11 @@ def check_doubling(answer: Any, given: Any) -> tuple[bool, str]:
         return False, "Pass `given`, what `time_layers` has measured at a length and at twice that."
     if not isinstance(answer, Mapping) or not answer:
         return False, f"Pass a dict of a factor for each mix; this is a {type(answer).__name__}."
-    if missing := [mix for mix, factor in answer.items() if factor is None]:
-        return False, f"Not written yet: predict a number for {', '.join(missing)}."
-    if unknown := [mix for mix in answer if mix not in MIXES]:
-        return False, f"There is no mix {unknown[0]!r}; the mixes are {', '.join(MIXES)}."
+    if problem := _no_factors(answer):
+        return False, problem
+    factors = {mix: as_number(factor) or 0.0 for mix, factor in answer.items()}
     said, wrong = [], []
-    for mix, factor in answer.items():
-        if isinstance(factor, bool) or not isinstance(factor, int | float):
-            return False, f"The factor of {mix} is a {type(factor).__name__}; pass a number."
+    for mix, factor in factors.items():
         work = given.work_doubling(mix, given.tokens[0])
         middle, low, high = given.doubling(mix, given.tokens[0])
         said.append(f"{mix} {work:.2f} times the FLOPs, {middle:.2f} times the seconds ({low:.2f} to {high:.2f})")
@@ -235,30 +232,24 @@ def check_doubling(answer: Any, given: Any) -> tuple[bool, str]:
     if not wrong:
         return True, f"Your factors are those of the work. Counted and measured here: {told}."
     hint = ""
-    if "all attention" in wrong and abs(answer["all attention"] - 4) < 0.1:
+    if "all attention" in wrong and abs(factors["all attention"] - 4) < 0.1:
         hint = " 4 is where attention goes in very long texts; here its projections, which only double, weigh as much."
-    elif "all DeltaNet" in wrong and answer["all DeltaNet"] > 2.5:
+    elif "all DeltaNet" in wrong and factors["all DeltaNet"] > 2.5:
         hint = " A DeltaNet layer does the same work for every token, so it doubles."
     return False, f"not yet, for {', '.join(wrong)}.{hint} Counted and measured here: {told}."
 
 
+def _no_factors(answer: Mapping[Any, Any]) -> str:
+    """What keeps a dict from being a number for each of some mixes."""
+    if unknown := [mix for mix in answer if mix not in MIXES]:
+        return f"There is no mix {shown(unknown[0])}; the mixes are {', '.join(MIXES)}."
+    if missing := [mix for mix, factor in answer.items() if factor is None]:
+        return f"Not written yet: predict a number for {', '.join(missing)}."
+    wrong = [(mix, factor) for mix, factor in answer.items() if as_number(factor) is None]
+    return f"The factor of {wrong[0][0]} is a {type(wrong[0][1]).__name__}; pass a number." if wrong else ""
+
+
 # ------------------------------------------------------------------------------------------------------------ both
-
-
-def _numbers(answer: Any, inputs: list[tuple], arguments: str) -> tuple[list[float], str]:
-    """What a learner's function returns for each input, as numbers, and what is wrong with it."""
-    if not callable(answer):
-        return [], f"Pass the function itself, without calling it; this is a {type(answer).__name__}."
-    found: list[float] = []
-    for args in inputs:
-        result, problem = attempt(answer, args, arguments)
-        if problem:
-            return [], problem
-        try:
-            found.append(float(result))
-        except (TypeError, ValueError):
-            return [], f"It returns a {type(result).__name__}; return a number."
-    return found, ""
 
 
 def _all_near(found: list[float], right: list[float]) -> bool:

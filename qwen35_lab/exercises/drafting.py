@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..model.norm import rms_normalise
-from .verdict import Mistake, attempt, grade_function
+from .numbers import numbers_of
+from .verdict import Mistake, grade_function
 
 # ------------------------------------------------------- 09.2  mtp_input(embedded, hidden, w_e, w_h, W, eps) -> x
 
@@ -155,24 +156,15 @@ SPEED_MISTAKES: tuple[tuple[str, Callable[[float, int, float], float]], ...] = (
 
 def check_speed_up(answer: Any, given: Any) -> tuple[bool, str]:
     """Judge a formula on a grid of acceptance, drafts and cost, and hold it against a simulation."""
-    if not callable(answer):
-        return False, f"Pass the function itself, without calling it; this is a {type(answer).__name__}."
-    formula: Any = answer
-    found: list[float] = []
-    for p, k, c in CASES:
-        result, problem = attempt(answer, (p, k, c), "(p, k, c)")
-        if problem and "ZeroDivisionError" in problem and p == 1:
-            return False, "It divides by 1 − p, which is 0 for a perfect head; what is the sum 1 + p + … + p^k then?"
-        if problem:
-            return False, problem
-        try:
-            found.append(float(result))
-        except (TypeError, ValueError):
-            return False, f"It returns a {type(result).__name__}; return a number."
+    found, problem = numbers_of(answer, CASES, "(p, k, c)")
+    if "ZeroDivisionError" in problem and CASES[len(found)][0] == 1:
+        return False, "It divides by 1 − p, which is 0 for a perfect head; what is the sum 1 + p + … + p^k then?"
+    if problem:
+        return False, problem
     wrong = [n for n, case in enumerate(CASES) if not _near(found[n], speed_up(*case))]
     if not wrong:
         p, k, steps = SIMULATED
-        (mean, error), said = simulate(p, k, steps), float(formula(p, k, 0.0))
+        (mean, error), said = simulate(p, k, steps), float(answer(p, k, 0.0))
         return True, (
             f"Right in {len(CASES)} cases. With p = {p} and {k} drafts it says {said:.3f} tokens a pass; {steps:,} "
             f"simulated passes wrote {mean:.3f} ± {2 * error:.3f}."

@@ -9,6 +9,7 @@ from ..edits import edit
 from ..errors import LabError
 from ..qwen import Qwen
 from ..recall.task import KEYS, VALUES
+from .numbers import shown
 
 WITHOUT_ERASE = edit("layers.*.mixer.erase").zero()  # λ = 0: every DeltaNet layer only adds to its memory
 MOST_WRITES = 6
@@ -66,7 +67,7 @@ def _word_problem(word: Any, words: Sequence[str], kind: str) -> str:
     other = {"key": VALUES, "value": KEYS}[kind]
     if word in other:
         return f"`{word}` stands where a {kind} belongs; keys are animals, values are colours, written (key, value)."
-    return f"The model knows no {kind} {word!r}; the {kind}s are {', '.join(words)}."
+    return f"The model knows no {kind} {shown(word)}; the {kind}s are {', '.join(words)}."
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ from ..config import FULL, LINEAR, TextConfig
 from ..model import Cache
 from ..model.cache import AttentionMemory
 from ..model.norm import RMSNorm, rms_normalise
+from .numbers import shown
 from .planted import check_planted
 from .verdict import Mistake, attempt, grade_function
 
@@ -191,14 +192,20 @@ def check_kv_layers(answer: Any, given: Any) -> tuple[bool, str]:
         if not isinstance(result, Sequence | set | int):
             return False, f"It returns a {type(result).__name__}; return a list, such as [3, 7]."
         results.append(list(result) if isinstance(result, tuple | set | range) else result)
-    # a list of booleans equals a list of ones and zeros in Python: compare how it is written too
-    if all(repr(r) == repr(kv_layers(kinds)) for r, kinds in zip(results, asked, strict=True)):
+    written = [_written(result) for result in results]
+    if written == [_written(kv_layers(kinds)) for kinds in asked]:
         return True, f"`{answer.__name__}` is right for {len(asked)} patterns, among them the family's own."
     for diagnosis, wrong in KV_MISTAKES:
-        if all(repr(r) == repr(wrong(kinds)) for r, kinds in zip(results, asked, strict=True)):
+        if written == [_written(wrong(kinds)) for kinds in asked]:
             return False, diagnosis
-    n = next(n for n, kinds in enumerate(asked) if repr(results[n]) != repr(kv_layers(kinds)))
-    return False, f"For {asked[n]} it returns {results[n]!r}, but the layers with a KV cache are {kv_layers(asked[n])}."
+    n = next(n for n, kinds in enumerate(asked) if written[n] != _written(kv_layers(kinds)))
+    right = kv_layers(asked[n])
+    return False, f"For {asked[n]} it returns {shown(results[n])}, but the layers with a KV cache are {right}."
+
+
+def _written(found: Any) -> str:
+    """To compare by: in Python, a list of booleans equals one of ones and zeros."""
+    return shown(found, most=1000)
 
 
 CHECKS = {"02.1": check_norm, "02.2": check_planted, "02.3": check_kv_layers}

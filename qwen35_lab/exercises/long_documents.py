@@ -10,6 +10,7 @@ from torch import Tensor
 from ..analysis import predicted_bytes, state_geometry
 from ..config import FULL, ModelConfig
 from ..family import OFFICIAL, load_config
+from .numbers import as_number, as_whole, shown
 from .verdict import Mistake, attempt, grade_function
 
 # ------------------------------------------------------------------------- 14.2  effective rank
@@ -102,7 +103,7 @@ def check_rank(answer: Any, given: Any) -> tuple[bool, str]:
         result, _ = attempt(answer, (empty,), "(S)")
         if isinstance(result, Tensor) and result.numel() == 1 and not bool(result.isfinite().all()):
             return False, "An empty memory gives 0/0, NaN; say 0 there (`torch.where`, or `nan_to_num` of the shares)."
-        if isinstance(result, Tensor) and result.numel() == 1 and float(result) == 1:
+        if isinstance(result, Tensor) and result.numel() == 1 and as_number(result) == 1:
             return False, "An empty memory holds nothing: its rank is 0, where exp(0) would make it 1."
     return grade_function(answer, effective_rank, rank_inputs(), RANK_MISTAKES, arguments="(S)", any_dtype=True)
 
@@ -176,9 +177,10 @@ def check_pages(answer: Any, given: Any) -> tuple[bool, str]:
         result, problem = attempt(answer, case, "(config, tokens_per_page, budget, reserve)")
         if problem:
             return False, problem
-        if isinstance(result, bool) or not isinstance(result, int | float) or result % 1 != 0:
-            return False, f"It returns {result!r}; return a whole number of pages."
-        found.append(int(result))
+        pages = as_whole(result)
+        if pages is None:
+            return False, f"It returns {shown(result)}; return a whole number of pages."
+        found.append(pages)
     right = [pages_that_fit(*case) for case in cases]
     if found == right:
         few, many = right[1], right[0]
@@ -192,7 +194,7 @@ def check_pages(answer: Any, given: Any) -> tuple[bool, str]:
     n = next(n for n, pair in enumerate(zip(found, right, strict=True)) if pair[0] != pair[1])
     name, per_page, gib, reserve = PAGES[n]
     where = f"{name}, {per_page:,} tokens a page, {gib:g} GiB, {reserve:,} in reserve"
-    said = f"{where}: it says {found[n]:,}, not {right[n]:,}"
+    said = f"{where}: it says {shown(found[n])}, not {right[n]}"
     return False, f"Not yet, and not a mistake this checker knows. {said}."
 
 

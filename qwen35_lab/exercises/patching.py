@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..edits import AnyEdit, edit
 from ..qwen import Qwen, load
-from .verdict import attempt
+from .numbers import numbers_of
 
 PAIRS = (  # two texts of one length that differ in one value; the last word asks
     ("cat red . dog blue . owl gold . ? cat", "cat green . dog blue . owl gold . ? cat"),
@@ -129,19 +129,12 @@ def _recall() -> Qwen:
 @torch.inference_mode()
 def check_patching(answer: Any, given: Any) -> tuple[bool, str]:
     """Judge a patching function by its effect sizes, for every layer of the recall model and two pairs of texts."""
-    if not callable(answer):
-        return False, f"Pass the function itself, without calling it; this is a {type(answer).__name__}."
     qwen = _recall()
     cases = [(*pair, n) for pair in PAIRS for n in range(_layers(qwen))]
-    found: list[float] = []
-    for case in cases:
-        result, problem = attempt(answer, (qwen, *case), "(qwen, clean, corrupt, layer)")
-        if problem:
-            return False, problem
-        try:
-            found.append(float(result))
-        except (TypeError, ValueError, RuntimeError):
-            return False, f"It returns a {type(result).__name__}; return one number, the share that comes back."
+    inputs, wanted = [(qwen, *case) for case in cases], "one number, the share that comes back"
+    found, problem = numbers_of(answer, inputs, "(qwen, clean, corrupt, layer)", wanted)
+    if problem:
+        return False, problem
     right = [patched_share(qwen, *case) for case in cases]
     if _alike(found, right):
         most, least = (pick(range(len(cases)), key=lambda n: right[n]) for pick in (max, min))

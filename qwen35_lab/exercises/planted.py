@@ -20,6 +20,7 @@ from ..model.mlp import SwiGLU
 from ..model.norm import GatedRMSNorm, RMSNorm, rms_normalise, wide
 from ..model.taps import Tap
 from ..qwen import Qwen
+from .numbers import shown
 
 
 def _plain_weight(norm: RMSNorm, x: Tensor) -> Tensor:
@@ -127,7 +128,7 @@ def _no_module(answer: str, name: str, broken: Qwen) -> str:
     modules = [each for each, module in broken.model.named_modules() if each and not isinstance(module, Tap)]
     near = difflib.get_close_matches(name, modules, n=1)
     hint = f"did you mean `{near[0]}`?" if near else 'a name looks like "layers.0.mixer.out_proj".'
-    return f"The model has no module {answer!r}; {hint} `print(broken.model)` shows them all."
+    return f"The model has no module {shown(answer)}; {hint} `print(broken.model)` shows them all."
 
 
 def _place(name: str) -> tuple[int, int]:

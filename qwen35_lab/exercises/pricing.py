@@ -8,7 +8,7 @@ from ..claims import article_claim
 from ..errors import InputError
 from ..prices import price_list
 from ..published import check_row
-from .verdict import attempt
+from .numbers import numbers_of, shown
 
 # ------------------- 11.1  monthly_cost(requests, prompt, cached, thinking, answer, usd_in, usd_cached, usd_out) -> usd
 
@@ -77,17 +77,8 @@ def bills(seed: int = 0) -> list[Bill]:
 
 def check_bill(answer: Any, given: Any) -> tuple[bool, str]:
     """Judge the monthly cost on random workloads and on the edges."""
-    if not callable(answer):
-        return False, f"Pass the function itself, without calling it; this is a {type(answer).__name__}."
-    results: list[float] = []
-    asked, problem = bills(), ""
-    for bill in asked:
-        result, problem = attempt(answer, bill, ARGUMENTS)
-        if problem:
-            break
-        if not isinstance(result, int | float) or result != result:
-            return False, f"It returns {result!r}; return a number of US dollars."
-        results.append(float(result))
+    asked = bills()
+    results, problem = numbers_of(answer, asked, ARGUMENTS, "a number of US dollars")
     if not problem and all(_near(a, monthly_cost(*bill)) for a, bill in zip(results, asked, strict=True)):
         return True, f"`{getattr(answer, '__name__', 'it')}` is right for {len(asked)} workloads, edges among them."
     done = asked[: len(results)]
@@ -169,11 +160,11 @@ def check_unlike(answer: Any, given: Any) -> tuple[bool, str]:
         return False, f"Write a pair: the id of a claim, and one of {', '.join(DIFFERS)}."
     id, differs = answer
     if differs not in DIFFERS:
-        return False, f"{differs!r} is not among the things that can differ here: {', '.join(DIFFERS)}."
+        return False, f"{shown(differs)} is not among the things that can differ here: {', '.join(DIFFERS)}."
     try:
         claim = article_claim(id)
     except InputError as error:
-        return False, str(error)
+        return False, str(error).replace(repr(id), shown(id))
     if id not in KEY:
         hint = "it is wrong, but not by its setting" if claim.verdict == "wrong" else "both sides are of one kind"
         return False, f"“{claim.claim}”: {hint}. Look for two numbers side by side that were not made alike."

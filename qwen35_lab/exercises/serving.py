@@ -9,6 +9,7 @@ from typing import Any
 
 from ..analysis.long_context import ALLOW, reach_of
 from ..paths import data_path
+from .numbers import as_whole, shown
 from .verdict import attempt
 
 NATIVE = 262_144
@@ -86,18 +87,19 @@ def check_reach(answer: Any, given: Any) -> tuple[bool, str]:
     for kind, served in asked:
         result, problem = attempt(answer, (deepcopy(served), deepcopy(config)), "(served, config)")
         if problem:
-            return False, problem if "It raises" not in problem else f"{problem} It was asked about {_shown(served)}"
+            return False, problem if "It raises" not in problem else f"{problem} It was asked about {_served(served)}."
         if not _is_pair(result):
-            return False, f"It returns {result!r}; return two things, (True or False, a whole number of tokens)."
+            return False, f"It returns {shown(result)}; return two things, (True or False, a whole number of tokens)."
         right = reach_of(served, config)
-        if (bool(result[0]), int(result[1])) != (right.yarn, right.longest):
-            wrong.append((kind, served, (bool(result[0]), int(result[1])), right))
+        said = bool(result[0]), as_whole(result[1])
+        if said != (right.yarn, right.longest):
+            wrong.append((kind, served, said, right))
     if not wrong:
         return True, f"`{answer.__name__}` is right about {len(asked)} commands and configs."
     kind, served, said, right = min(wrong, key=lambda each: list(DIAGNOSES).index(each[0]))
     return False, (
-        f"{DIAGNOSES[kind]} For {_shown(served)} you say {said}; it is ({right.yarn}, {right.longest}). {right.why} "
-        f"{len(wrong)} of {len(asked)} are wrong."
+        f"{DIAGNOSES[kind]} For {_served(served)} you say {shown(said)}; it is ({right.yarn}, {right.longest}). "
+        f"{right.why} {len(wrong)} of {len(asked)} are wrong."
     )
 
 
@@ -105,12 +107,10 @@ def _is_pair(result: Any) -> bool:
     if not isinstance(result, tuple | list) or len(result) != 2:
         return False
     active, longest = result
-    if not isinstance(active, bool | int) or isinstance(longest, bool) or not isinstance(longest, int | float):
-        return False
-    return longest % 1 == 0  # neither a fraction, nor infinity, nor NaN
+    return isinstance(active, bool | int) and as_whole(longest) is not None
 
 
-def _shown(served: Any) -> str:
+def _served(served: Any) -> str:
     if isinstance(served, str):
         return f"`{served}`"
     return f"a config.json with `rope_parameters` {json.dumps(served['text_config']['rope_parameters'])}"

@@ -11,6 +11,7 @@ from ..inputs import ImageSettings
 from ..inputs.image import image_size
 from ..model import positions as model_positions
 from ..model.positions import IMAGE, TEXT
+from .numbers import as_number, as_whole, shown
 from .page import legible
 from .verdict import attempt
 
@@ -158,6 +159,7 @@ def _no_positions(result: Any, parts: Parts) -> str:
 
 PAGES = ((1400, 2100), (2400, 1200), (1300, 1300))  # height, width
 MOST, READ = 1024, 0.9
+MOST_PIXELS = 1_000_000  # of an edge that is worth a closer look
 STRETCHED = 1.15  # times that one edge may be shrunk more than the other before it is said
 
 
@@ -202,15 +204,18 @@ def _page_problem(page: tuple[int, int], size: tuple[int, int], seen: tuple[int,
 
 def _no_size(result: Any) -> str:
     try:
-        size = tuple(result)
+        sides = [as_number(side) for side in result]
     except TypeError:
-        size = ()
-    if len(size) != 2 or not all(isinstance(side, int | float) and side == side for side in size):
+        sides = []
+    size = [side for side in sides if side is not None and side == side]
+    if len(sides) != 2 or len(size) != 2:
         return "Return two numbers, (height, width), in pixels."
     if min(size) < 1:
-        return f"It returns {size}; an edge has at least one pixel."
+        return f"It returns {shown(result)}; an edge has at least one pixel."
+    if max(size) > MOST_PIXELS:
+        return f"It returns {shown(result)}; stay below {MOST:,} tokens, and a token is 32 × 32 pixels."
     if max(size) <= 128:
-        return f"It returns {size}; return pixels, not cells: a cell is 32 of them."
+        return f"It returns {shown(result)}; return pixels, not cells: a cell is 32 of them."
     return ""
 
 
@@ -226,8 +231,10 @@ def check_after(answer: Any, given: Any) -> tuple[bool, str]:
     if answer is None or answer is ...:
         return False, "No answer yet: write three numbers, (time, height, width)."
     try:
-        said = [answer] * 3 if isinstance(answer, int) else [int(n) for n in answer]
-    except (TypeError, ValueError):
+        said = [as_whole(n) for n in ([answer] * 3 if isinstance(answer, int) else answer)]
+    except TypeError:
+        said = [None]
+    if None in said:
         return False, "Write three whole numbers, (time, height, width)."
     if len(said) != 3:
         return False, f"These are {len(said)} numbers; a position has three, (time, height, width)."
@@ -238,7 +245,8 @@ def check_after(answer: Any, given: Any) -> tuple[bool, str]:
             return False, diagnosis
     if len(set(said)) > 1:
         return False, "It is a text token: its three positions are one and the same number."
-    return False, f"Not {said[0]}. Go through the parts: text moves on by its tokens, a picture by its longer side."
+    rule = "text moves on by its tokens, a picture by its longer side"
+    return False, f"Not {shown(said[0])}. Go through the parts: {rule}."
 
 
 def _slips(parts: Parts, pictures: Sequence[int]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from ..analysis.languages import held_out
 from ..analysis.scripts import words
 from ..errors import InputError
 from ..inputs.vocabularies import vocabulary
+from .numbers import as_number, shown
 from .verdict import attempt
 
 Encode = Callable[[str], list[int]]
@@ -101,9 +102,10 @@ def check_fertility(answer: Any, given: Any) -> tuple[bool, str]:
         result, problem = attempt(boxed, (text, encode), "(text, encode)")
         if problem:
             return False, problem
-        if result[0] is not None and not isinstance(result[0], int | float):
+        number = as_number(result[0])
+        if number is None and result[0] is not None:
             return False, f"For “{text}” it returns a {type(result[0]).__name__}; return a number, or None."
-        found.append(result[0])
+        found.append(number)
     if all(each is None for each in found):
         return False, "It returns nothing yet: end the function with `return` and the result."
     for told, results in _known_mistakes():
@@ -170,7 +172,7 @@ def check_order(answer: Any, given: Any) -> tuple[bool, str]:
 def _not_the_names(answer: list[Any], names: list[str]) -> str:
     unknown = [name for name in answer if name not in names]
     if unknown:
-        return f"{unknown[0]!r} is none of them; order {', '.join(names)}."
+        return f"{shown(unknown[0])} is none of them; order {', '.join(names)}."
     missing = [name for name in names if name not in answer]
     if missing:
         return f"{missing[0]} is missing; order all of {', '.join(names)}."

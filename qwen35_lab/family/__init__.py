@@ -3,6 +3,7 @@
 Everything follows from one table, `tensor_shapes(config)`: the official name and the shape of every tensor.
 """
 
+from .checkpoints import Repository, repositories
 from .models import (
     OFFICIAL,
     PREDECESSORS,
@@ -30,7 +31,7 @@ from .table import FamilyTable, family
 
 __all__ = [
     "COMPONENTS", "OFFICIAL", "PREDECESSORS", "FamilyTable", "Memory", "Parameters", "PredecessorConfig", "Published",
-    "break_even_tokens", "component", "conv_state_bytes", "family", "full_name", "kv_bytes_per_token", "load_any",
-    "load_config", "load_predecessor", "memory", "parameter_count", "parameters", "published", "state_bytes",
-    "tensor_shapes", "weight_bytes",
+    "Repository", "break_even_tokens", "component", "conv_state_bytes", "family", "full_name", "kv_bytes_per_token",
+    "load_any", "load_config", "load_predecessor", "memory", "parameter_count", "parameters", "published",
+    "repositories", "state_bytes", "tensor_shapes", "weight_bytes",
 ]  # fmt: skip

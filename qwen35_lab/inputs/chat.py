@@ -58,8 +58,7 @@ def write_chat(
         raise InputError("This checkpoint has no chat template; pass a text instead of messages.")
     if thinking is not None and not isinstance(thinking, bool):
         raise InputError(f"thinking is {thinking!r}; pass True, False, or None for the checkpoint's own way.")
-    plain = _listed(messages)
-    found = {kind: _place(plain, kind, given) for kind, given in (("video", videos), ("image", images))}
+    plain, found = with_places(messages, images, videos)
     schemas = as_schemas(tools)
     chosen = {} if thinking is None else {"enable_thinking": thinking}
     try:
@@ -72,6 +71,23 @@ def write_chat(
             f"The chat template refuses these messages ({str(error).rstrip('.')}); check their roles and contents."
         ) from error
     return Conversation(text, found["image"] or None, found["video"] or None, schemas)
+
+
+def with_places(
+    messages: str | Sequence[Message], images: Any = None, videos: Any = None
+) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
+    """Copies of the messages with a part for every picture, and the pictures of each kind, in the order of these.
+
+    Raises:
+        InputError: messages or pictures that do not fit together.
+    """
+    plain = _listed(messages)
+    return plain, {kind: _place(plain, kind, given) for kind, given in (("video", videos), ("image", images))}
+
+
+def is_picture(part: Any, kind: str) -> bool:
+    """Whether a part of a message is an "image", or a "video"."""
+    return isinstance(part, Mapping) and _is(part, kind)
 
 
 def as_schemas(tools: Tool | Iterable[Tool] | None) -> list[dict[str, Any]]:

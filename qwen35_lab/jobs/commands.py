@@ -104,6 +104,6 @@ def _work(jobs: Sequence[Job], options: argparse.Namespace, folder: Path, swept:
     failed = [outcome for outcome in outcomes if not outcome.done]
     if failed:
         print(f"{len(failed)} of {len(jobs)} runs failed; the first is in {failed[0].path}.", file=sys.stderr)
-    elif len(outcomes) == 1:
-        print(f"Executed copy: {outcomes[0].path}")
+    else:
+        print(f"Executed copy: {outcomes[0].path}" if len(outcomes) == 1 else f"Executed copies: {folder}")
     return 1 if failed else 0

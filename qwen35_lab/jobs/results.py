@@ -59,6 +59,8 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     )
     done = sum(outcome.done for outcome in outcomes)
     caption = f"{done} of {len(outcomes)} runs finished. Claims: how many hold, of how many were made."
+    if any(outcome.done and outcome.refuted for outcome in outcomes):
+        caption += " In a run that is done, those that do not are wrong turns, taken on purpose."
     return Table(headers, rows, "<" * (several + len(given) + 1) + ">" * (3 + len(noted)), caption)
 
 
@@ -79,8 +81,10 @@ def figure(outcomes: Sequence[Outcome], swept: Sequence[str], wanted: Sequence[s
     measures = _measures(done, wanted)
     if not measures or len({str(outcome.job.given[axis]) for outcome in done}) < 2:
         return None
+    places = [outcome.job.given[axis] for outcome in done]
     return sweep_chart(
-        [outcome.job.given[axis] for outcome in done], measures, x_name=axis,
+        [str(seed) for seed in places] if axis == "seed" else places,  # a name: between two seeds there is nothing
+        measures, x_name=axis,
         curves=[", ".join(f"{name} {show(outcome.job.given[name])}" for name in lines) for outcome in done],
         provenance=f"{_kind(done)} · {done[0].job.notebook.name} · {len(done)} runs",
     )  # fmt: skip

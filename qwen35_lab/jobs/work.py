@@ -62,7 +62,7 @@ def work(jobs: Sequence[Job], folder: Path, engine: Engine, *, again: bool = Fal
     bar = tqdm(total=sum(job.notebook.cells for job in missing), unit="cell", disable=None, dynamic_ncols=True)
 
     def tell(job: Job, cell: int) -> None:
-        bar.set_description(f"{len(found)} of {len(jobs)} runs", refresh=False)
+        bar.set_description(f"{len(found)} of {len(jobs)} runs · {job.notebook.name}", refresh=False)
         bar.update(cell - began[job])
         began[job] = cell
 

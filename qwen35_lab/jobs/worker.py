@@ -25,6 +25,10 @@ RECORD = "__import__('sys').modules['qwen35_lab.views.notes'].record()"
 PATIENCE = 300  # seconds for a kernel to start, on a busy machine
 SHORT = 40  # characters of a folder in which the sockets' paths are surely short enough for the system (about 100)
 
+# nbformat imports jsonschema, and that a grammar of web addresses: it takes more than a second to build, and nothing in
+# a notebook is checked with it.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -106,11 +110,7 @@ def watched(seen: dict[str, Any], tell: Tell, folder: Path) -> type:
 
         def papermill_execute_cells(self) -> None:
             super().papermill_execute_cells()
-            assert self.kc
-            reply: Any = self.wait_for_reply(self.kc.execute("pass", silent=True, user_expressions={"record": RECORD}))
-            answer = reply["content"].get("user_expressions", {}).get("record", {})
-            if answer.get("status") == "ok":
-                seen.update(json.loads(ast.literal_eval(answer["data"]["text/plain"])))
+            seen.update(record_of(self))
 
     class Engine(NBClientEngine):
         @classmethod
@@ -120,6 +120,13 @@ def watched(seen: dict[str, Any], tell: Tell, folder: Path) -> type:
             Client(nb_man, kernel_name=kernel_name, iopub_timeout=options["iopub_timeout"], **known).execute()
 
     return Engine
+
+
+def record_of(client: Any) -> dict[str, Any]:
+    """What the notebook has claimed and noted, asked of its kernel; nothing, where it has not."""
+    reply: Any = client.wait_for_reply(client.kc.execute("pass", silent=True, user_expressions={"record": RECORD}))
+    answer = reply["content"].get("user_expressions", {}).get("record", {})
+    return json.loads(ast.literal_eval(answer["data"]["text/plain"])) if answer.get("status") == "ok" else {}
 
 
 def in_words(error: Exception) -> str:

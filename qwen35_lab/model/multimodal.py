@@ -23,6 +23,8 @@ from .vision import VisionTower
 
 
 class MultimodalModel(TextModel):
+    """The language model with a vision tower: cells of pictures and films take the places that the text keeps free."""
+
     def __init__(self, config: ModelConfig):
         assert config.vision is not None
         super().__init__(config.text)

@@ -85,9 +85,11 @@ class Rewind:
 def rewindable(model: TextModel, cache: Cache) -> Iterator[Rewind]:
     """Inside the block, one forward pass (without padding) whose tokens can be taken back afterwards:
 
-    with rewindable(model, cache) as rewind:
-        model(ids, cache=cache)
-    rewind(2)                       # the cache has read the first two of ids, and no more
+        with rewindable(model, cache) as rewind:
+            model(ids, cache=cache)
+        rewind(2)
+
+    Then the cache has read the first two of `ids`, and no more.
     """
     with ExitStack() as stack:
         yield Rewind(model, cache, stack)

@@ -34,6 +34,8 @@ class Output:
 
 
 class TextModel(nn.Module):
+    """The language model: token ids -> the score of every next token, read on from a cache if there is one."""
+
     def __init__(self, config: TextConfig):
         super().__init__()
         self.config = config

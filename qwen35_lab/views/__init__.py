@@ -10,6 +10,7 @@ from .agent_steps import agent_deck
 from .article import ClaimsTable, claims_table, price_days, settings_chart, tally_chart, verdict_chart
 from .caches import cache_growth, cache_sizes, rollback_errors
 from .charts import layer_contributions, reading_maps, residual_norms
+from .chat import Chat, chat
 from .cinema import state_cinema
 from .claims import Claim, claim
 from .clock_wall import ClockWall, clock_wall
@@ -29,6 +30,7 @@ from .experts import (
 )
 from .figure import Figure
 from .film import film_deck
+from .fit_explorer import FitExplorer, fit_explorer
 from .heads import heads_deck
 from .influence import attention_pair, chunk_deck, influence_deck
 from .languages import language_chart, rows_chart, savings_chart, table_chart
@@ -55,15 +57,16 @@ from .sweeps import sweep_chart
 from .tape import draft_tape
 from .text_ruler import TextRuler, text_ruler
 from .theme import COLOURS, badge
+from .waiting import arrival_chart
 
 __all__ = [
-    "COLOURS", "Claim", "ClaimsTable", "ClockWall", "CostExplorer", "Deck", "Figure", "LayerElevator", "PictureRuler",
-    "PriceExplorer", "ScoreExplorer", "Source", "Stepper", "TextRuler", "acceptance_chart", "acceptance_law_chart",
-    "agent_deck",
-    "attention_pair", "badge", "cache_growth", "cache_sizes", "channel_chart", "chunk_deck", "claim", "claims",
-    "claims_table", "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings",
-    "dial_curve", "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart",
-    "expert_deck", "expert_heat_map", "expert_load", "film_deck", "gaze_deck", "half_lives", "heads_deck", "heat_map",
+    "COLOURS", "Chat", "Claim", "ClaimsTable", "ClockWall", "CostExplorer", "Deck", "Figure", "FitExplorer",
+    "LayerElevator", "PictureRuler", "PriceExplorer", "ScoreExplorer", "Source", "Stepper", "TextRuler",
+    "acceptance_chart", "acceptance_law_chart", "agent_deck", "arrival_chart", "attention_pair", "badge",
+    "cache_growth", "cache_sizes", "channel_chart", "chat", "chunk_deck", "claim", "claims", "claims_table",
+    "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings", "dial_curve",
+    "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart", "expert_deck",
+    "expert_heat_map", "expert_load", "film_deck", "fit_explorer", "gaze_deck", "half_lives", "heads_deck", "heat_map",
     "influence_deck", "kinds_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map",
     "long_context_chart", "memory_replay", "missed_deck", "near_tie_chart", "needle_deck", "note", "noted",
     "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart", "price_days", "price_explorer",

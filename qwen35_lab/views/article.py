@@ -81,10 +81,10 @@ def verdict_chart(claims: Sequence[ArticleClaim]) -> Figure:
         colour, shape = LOOKS[verdict]
         figure.add_bar(
             y=[SECTIONS[s] for s in sections], x=values, orientation="h", name=f"{MARKS[verdict]} {verdict}",
-            marker={"color": theme.COLOURS[colour], "pattern": {"shape": shape, "fgcolor": "white", "size": 6}},
+            marker={"color": theme.COLOURS[colour], "pattern": {"shape": shape, "size": 6}},
             hovertemplate=f"%{{y}}<br>%{{x}} {verdict}<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(barmode="stack", height=130 + 21 * len(sections))
+    figure.update_layout(barmode="stack", legend_traceorder="normal", height=130 + 21 * len(sections))
     figure.update_xaxes(title="claims", dtick=5)
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -112,13 +112,20 @@ def tally_chart(tallies: Mapping[str, Tally], claimed: float, *, provenance: obj
     for n, (kind, (colour, shape)) in enumerate(kinds.items()):
         values = [(t.won, t.gaps, t.compared - t.won)[n] for t in tallies.values()]
         figure.add_bar(
-            y=list(tallies), x=[100 * v / t.rows for v, t in zip(values, tallies.values(), strict=True)], text=values,
-            orientation="h", name=kind, textposition="inside", insidetextanchor="middle",
-            marker={"color": theme.COLOURS[colour], "pattern": {"shape": shape, "fgcolor": "white", "size": 6}},
-            textfont={"color": "white"}, hovertemplate=f"%{{y}}<br>{kind}: %{{text}} rows, %{{x:.0f}} %<extra></extra>",
+            y=list(tallies), x=[100 * v / t.rows for v, t in zip(values, tallies.values(), strict=True)],
+            customdata=values, orientation="h", name=kind,
+            marker={"color": theme.COLOURS[colour], "pattern": {"shape": shape, "size": 6}},
+            hovertemplate=f"%{{y}}<br>{kind}: %{{customdata}} rows, %{{x:.0f}} %<extra></extra>",
         )  # fmt: skip
+        before = [(0, t.won, t.won + t.gaps)[n] for t in tallies.values()]
+        for name, value, start, tally in zip(tallies, values, before, tallies.values(), strict=True):
+            if value:  # on a ground of its own: no number can be read on a hatching
+                figure.add_annotation(
+                    x=100 * (start + value / 2) / tally.rows, y=name, text=str(value), showarrow=False, borderpad=2,
+                    font={"color": "white"}, bgcolor=theme.COLOURS[colour],
+                )  # fmt: skip
     figure.add_vline(x=100 * claimed, line={"dash": "dash", "width": 2, "color": theme.COLOURS["stream"]})
-    figure.update_layout(barmode="stack", height=130 + 34 * len(tallies))
+    figure.update_layout(barmode="stack", legend_traceorder="normal", height=130 + 34 * len(tallies))
     figure.update_xaxes(title="rows of the tables, in percent", range=[0, 100])
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -139,24 +146,27 @@ def settings_chart(pairs: Sequence[Pair], *, provenance: object) -> Figure:
         alt=f"Pairs of points. {told}.",
         provenance=provenance,
     )
-    for name, p in zip(names, pairs, strict=True):
+    for n, (name, p) in enumerate(zip(names, pairs, strict=True)):
         figure.add_scatter(
-            x=[p.lower.score, p.higher.score], y=[name] * 2, mode="lines+markers+text", showlegend=False,
-            text=[p.lower.setting, p.higher.setting], textposition=["middle left", "middle right"],
-            textfont={"color": theme.COLOURS["stream"], "size": 11},
+            x=[p.lower.score, p.higher.score], y=[n] * 2, mode="lines+markers", showlegend=False,
+            text=[p.lower.setting, p.higher.setting],
             line={"color": theme.COLOURS["stream"], "width": 2},
-            marker={"color": [theme.COLOURS["attention"], theme.COLOURS["deltanet"]], "size": 10,
+            marker={"color": [theme.COLOURS["attention"], theme.COLOURS["deltanet"]], "size": 11,
                     "symbol": ["square", "circle"]},
-            hovertemplate="%{y}<br>%{text}: %{x}<extra></extra>",
+            hovertemplate=f"{name}<br>%{{text}}: %{{x}}<extra></extra>",
         )  # fmt: skip
-    figure.update_layout(height=110 + 34 * len(pairs))
-    figure.update_xaxes(title="score, in percent", range=[0, 110])
-    figure.update_yaxes(autorange="reversed")
+        figure.add_annotation(  # above its line, so that a narrow page has room for the words
+            xref="paper", x=0, y=n, yshift=30, xanchor="left", align="left", showarrow=False, font_size=11,
+            text=f"<b>{name}</b><br>■ {p.lower.setting}: {p.lower.score:g}<br>● {p.higher.setting}: {p.higher.score:g}",
+        )  # fmt: skip
+    figure.update_layout(height=110 + 78 * len(pairs))
+    figure.update_xaxes(title="score, in percent", range=[0, 100.9])
+    figure.update_yaxes(range=[len(pairs) - 0.7, -0.8], showticklabels=False, showgrid=False, zeroline=False)
     return figure
 
 
 def price_days(prices: Sequence[Price]) -> Figure:
-    """What offers of one model cost for output on the days of which there is a list; a ring where a day is missing."""
+    """What offers of one model cost for output on the days of which there is a list; each has its own mark."""
     days = sorted({price.date for price in prices})
     offers = sorted({price.provider for price in prices})
     if not days:
@@ -182,5 +192,5 @@ def price_days(prices: Sequence[Price]) -> Figure:
         )  # fmt: skip
     figure.update_layout(height=120 + 20 * len(offers))
     figure.update_xaxes(title="US dollars for a million tokens of output", rangemode="tozero")
-    figure.update_yaxes(type="category", autorange="reversed", dtick=1)
+    figure.update_yaxes(type="category", autorange="reversed", dtick=1, categoryorder="array", categoryarray=offers)
     return figure

@@ -17,6 +17,7 @@ from .figure import Figure
 from .words import short
 
 TICKS = [n * 10.0**power for power in range(-5, 4) for n in (1, 2, 5)]  # of losses
+DECADES = 4  # of a log axis that are named: on a phone's page there is no room for more
 LOOKS = [  # colour, dash, symbol: curves differ in all three
     ("deltanet", "solid", "circle"),
     ("attention", "dash", "square"),
@@ -213,7 +214,11 @@ def parity_chart(ledger: ParityLedger) -> Figure:
             customdata=[row.gap for row in rows], hovertemplate="%{y}<br>ratio %{customdata:.2e}<extra></extra>",
         )  # fmt: skip
     figure.add_vline(x=worst.below, line={"dash": "dash", "width": 1.5, "color": theme.COLOURS["stream"]})
-    figure.update_xaxes(title="max |difference| / max |value| (log scale)", type="log", exponentformat="power", dtick=1)
+    decades = math.log10(max([worst.below, *(row.gap for row in ledger.rows)]) / floor)
+    figure.update_xaxes(
+        title="max |difference| / max |value| (log scale)", type="log", exponentformat="power",
+        dtick=max(1, math.ceil(decades / DECADES)),
+    )  # fmt: skip
     figure.update_yaxes(type="category", autorange="reversed")
     figure.update_layout(height=max(220, 110 + 22 * len(ledger.rows)))
     return figure

@@ -23,6 +23,16 @@ function valueOf(p, now, n) {
   return minus(+text === 0 ? "0" : text);
 }
 
+// the numbers of a map, cut at the same decimal: three digits of the largest, fewer where that is too wide, or none
+function cellTexts(values, high, fits) {
+  const least = -Math.floor(Math.log10(high)); // with fewer than this, nothing but zeros would be left
+  for (let digits = clamp(least + 2, 1, 9); digits >= Math.max(0, least); digits--) {
+    const texts = values.map(v => minus(digits ? v.toFixed(digits).replace(/\.?0+$/, "") : v.toFixed()).replace(/^−0$/, "0"));
+    if (texts.every(fits)) return texts;
+  }
+  return [];
+}
+
 // byte -> pixel, in the order of canvas memory; the last two are the chequer of cells without a value
 function palette(p, colours) {
   const pixels = new Uint32Array(257), bytes = new Uint8ClampedArray(pixels.buffer);
@@ -94,6 +104,7 @@ function heat(p, deck) {
   grid.style.setProperty("--ratio", columns.size / rows.size);
   grid.style.setProperty("--widest", `${46 * columns.size}px`);
   grid.classList.toggle("q35-named", Boolean(rows.labels));
+  grid.style.setProperty("--longest", longest(rows.labels ?? []));
   const picked = make("div", "q35-picked");
   plot.append(canvas, glyphs, ...p.choose ? [picked] : [], ...marks);
   grid.append(side.box, plot, foot.box);
@@ -132,11 +143,13 @@ function heat(p, deck) {
     pen.font = "10.5px system-ui, sans-serif";
     [pen.textAlign, pen.textBaseline] = ["center", "middle"];
     const paper = getComputedStyle(box).color;
+    const values = Array.from(now, (_, n) => amount(p, now, n));
+    const texts = p.text && w >= 30 ? cellTexts(values, p.high, text => pen.measureText(text).width <= w - 4) : [];
     for (let n = 0; n < now.length; n++) {
-      const value = amount(p, now, n), text = p.text && w >= 30 ? valueOf(p, now, n) : "";
+      const value = values[n];
       if (!Number.isFinite(value)) continue;
       pen.fillStyle = Math.abs(value) > 0.55 * p.high ? "white" : paper;
-      pen.fillText(text || (value < -0.02 * p.high ? "−" : ""), (n % columns.size + 0.5) * w, (Math.floor(n / columns.size) + 0.5) * h);
+      pen.fillText(texts[n] || (value < -0.02 * p.high ? "−" : ""), (n % columns.size + 0.5) * w, (Math.floor(n / columns.size) + 0.5) * h);
     }
   }
   new ResizeObserver(([entry]) => {

@@ -94,7 +94,8 @@ def acceptance_law_chart(p: Tensor, q: Tensor, names: Sequence[str], *, provenan
     """Where the probability of each token comes from: an accepted draft, or the draw after a refusal; they add up to p.
 
     Args:
-        p: the model's distribution [vocabulary]; q: the one that the draft comes from.
+        p: the model's distribution [vocabulary].
+        q: the one that the draft comes from.
         names: of the tokens.
         most: how many tokens are drawn, those that are most likely in p or q.
     """

@@ -49,7 +49,7 @@ def kinds_deck(loads: Loads, tests: Mapping[str, Separation], *, provenance: obj
         [
             Heat("More or less than an even share", table - 1, ("layer",), Axis("kind", kinds), Axis("expert"),
                  reading="{row}, expert {column}"),
-            Bars("How far apart the kinds are", names, {
+            Bars("How far apart the kinds are, 0 to 1", names, {
                 "measured": torch.tensor([test.distance for test in apart]),
                 "99 of 100 shuffles stay below": torch.tensor([test.by_chance for test in apart]),
             }, signed=False),
@@ -101,8 +101,8 @@ def near_tie_chart(found: Rounded, *, provenance: object, dtype: str = "bfloat16
     figure = Figure(
         make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.12),
         caption=f"{changed:,} of {len(power):,} choices ({found.share:.2%}) fall on other experts when the router "
-        f"computes in {dtype}. The widest margin among them is {short(widest)}; the median of all is "
-        f"{short(float(found.margin.median()))}.",
+        f"computes in {dtype}. The margin is the last chosen expert's logit minus the first refused one's: the widest "
+        f"among them is {short(widest)}, the median of all {short(float(found.margin.median()))}.",
         alt="Two charts over the margin of a choice. Number of choices, and share that changes: "
         + "; ".join(f"about {short(m)}: {n}, {s:.0%}" for m, n, s in zip(middle, number.tolist(), share, strict=True)
                     if n),
@@ -117,7 +117,7 @@ def near_tie_chart(found: Rounded, *, provenance: object, dtype: str = "bfloat16
             hovertemplate=f"margin about %{{x:.2g}}: %{{y:{',' if row == 1 else '.0%'}}} {name}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(type="log", dtick=1, exponentformat="power")
-    figure.update_xaxes(title="last chosen minus first refused logit, log scale", row=2)
+    figure.update_xaxes(title="margin, in logits, log scale", row=2)
     figure.update_yaxes(title="choices", row=1)
     figure.update_yaxes(title="share that changes", tickformat=".0%", row=2)
     figure.update_layout(height=380)
@@ -125,9 +125,9 @@ def near_tie_chart(found: Rounded, *, provenance: object, dtype: str = "bfloat16
 
 
 def evening_chart(runs: Mapping[str, Evening], *, provenance: object) -> Figure:
-    """Left the loss, right the busiest expert, over the steps of a router that begins collapsed."""
+    """Above the loss, below the busiest expert, over the steps of a router that begins collapsed."""
     figure = Figure(
-        make_subplots(cols=2, subplot_titles=("balance loss", "busiest expert, even shares"), horizontal_spacing=0.14),
+        make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.1),
         caption=" ".join(
             f"{name}: loss {float(run.loss[0]):.2f} → {float(run.loss[-1]):.2f}, busiest expert "
             f"{float(run.busiest[0]):.1f} → {float(run.busiest[-1]):.1f} even shares." for name, run in runs.items()
@@ -140,17 +140,18 @@ def evening_chart(runs: Mapping[str, Evening], *, provenance: object) -> Figure:
     )  # fmt: skip
     for n, (name, run) in enumerate(runs.items()):
         colour, dash, _ = LOOKS[n % len(LOOKS)]
-        for column, values in enumerate((run.loss, run.busiest), 1):
+        for row, values in enumerate((run.loss, run.busiest), 1):
             figure.add_scatter(
                 x=list(range(len(values))), y=values.tolist(), mode="lines", name=name, legendgroup=name,
-                showlegend=column == 1, line={"color": theme.COLOURS[colour], "dash": dash, "width": 2.5}, row=1,
-                col=column, hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3f}}<extra></extra>",
+                showlegend=row == 1, line={"color": theme.COLOURS[colour], "dash": dash, "width": 2.5}, row=row,
+                col=1, hovertemplate=f"{name}<br>step %{{x}}: %{{y:.3f}}<extra></extra>",
             )  # fmt: skip
     dotted: dict[str, Any] = {"line": {"dash": "dot", "width": 1.5, "color": theme.COLOURS["stream"]}}
     figure.add_hline(y=1, **dotted)
-    figure.update_xaxes(title="step")
-    figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(legend_y=1.16, margin_t=70)
+    figure.update_xaxes(title="step", row=2)
+    figure.update_yaxes(title="balance loss", rangemode="tozero", row=1)
+    figure.update_yaxes(title="busiest, even shares", rangemode="tozero", row=2)
+    figure.update_layout(height=420)
     return figure
 
 
@@ -178,7 +179,8 @@ def coefficient_chart(runs: Sequence[Imitation], *, provenance: object) -> Figur
             hovertemplate=f"coefficient {run.coefficient:g}<br>place %{{x}}: %{{y:.2f}} even shares<extra></extra>",
         )  # fmt: skip
     figure.add_hline(y=1, line={"dash": "dot", "width": 1.5, "color": theme.COLOURS["stream"]})
-    figure.update_xaxes(title="expert, in order of load", dtick=max(1, len(runs[0].load) // 16))
+    figure.update_xaxes(title="expert, in order of load", tick0=1, dtick=max(1, len(runs[0].load) // 8),
+                        range=[0.5, len(runs[0].load) + 0.5])  # fmt: skip
     figure.update_yaxes(title="load, in even shares", rangemode="tozero")
     figure.update_layout(legend_title="coefficient")
     return figure

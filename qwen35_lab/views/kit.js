@@ -80,14 +80,18 @@ function tokenStrip(tokens, titles, choose) {
   });
   strip.append(...buttons);
   let lit = null;
+  const follow = () => {
+    const [left, width] = [buttons[lit ?? 0].offsetLeft, buttons[lit ?? 0].offsetWidth];
+    strip.scrollLeft = clamp(strip.scrollLeft, left + width - strip.clientWidth + 40, Math.max(0, left - 40));
+  };
+  new ResizeObserver(follow).observe(strip); // it has no width yet when it is made, and another one when a phone turns
   return { strip, buttons, show(token) {
     if (lit === null) buttons.forEach(button => { button.setAttribute("aria-checked", false); button.tabIndex = -1; });
     else { buttons[lit].setAttribute("aria-checked", false); buttons[lit].tabIndex = -1; }
     const chosen = buttons[lit = token];
     chosen.setAttribute("aria-checked", true);
     chosen.tabIndex = 0;
-    const [left, width] = [chosen.offsetLeft, chosen.offsetWidth];
-    strip.scrollLeft = clamp(strip.scrollLeft, left + width - strip.clientWidth + 40, Math.max(0, left - 40));
+    follow();
   } };
 }
 

@@ -139,9 +139,10 @@ def rows_chart(overlap: Overlap, *, provenance: object) -> Figure:
             customdata=[found[name][side] for name in names],
             hovertemplate=f"%{{y}}: %{{customdata:,}} rows in {label}<extra></extra>",
         )  # fmt: skip
-    marks = [1, 10, 100, 1000, 10_000, 100_000]
+    marks = [10, 1000, 100_000]  # so few that a narrow page has room for them
     told = ["none", *(f"{n:,}" for n in marks)]
-    figure.update_xaxes(title="rows of the table, log scale", type="log", tickvals=[NONE, *marks], ticktext=told)
+    figure.update_xaxes(title="rows of the table, log scale", type="log", tickvals=[NONE, *marks], ticktext=told,
+                        tickangle=0)  # fmt: skip
     figure.update_yaxes(type="category", dtick=1, range=[-0.7, len(names) - 0.3])
     figure.update_layout(height=130 + 17 * len(names))
     return figure
@@ -174,7 +175,8 @@ def table_chart(used: int, models: Sequence[str] = OFFICIAL) -> Figure:
             textfont={"color": theme.COLOURS["stream"]},
             hovertemplate="%{y}: %{x:.2%} of all parameters<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(title="share of all parameters", tickformat=".0%", range=[0, 1.35 * costs[high].share])
+    figure.update_xaxes(title="share of all parameters", tickformat=".0%", range=[0, 1.75 * costs[high].share],
+                        nticks=5)  # fmt: skip
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=names)
     figure.update_layout(height=130 + 26 * len(names))
     return figure

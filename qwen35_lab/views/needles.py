@@ -1,5 +1,6 @@
 """Where in a long text a fact is still known, which layer it is read from, and what large models score."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -89,7 +90,7 @@ def _caption(name: str, found: NeedleCuts) -> str:
         if full:
             said += f", with attention layer {full[0]}" if len(full) == 1 else ", with the worst attention layer"
             said += f" {left[full].min():.0%}"
-    return said + "."
+    return said[0].upper() + said[1:] + "."
 
 
 def rank_curves(ranks: Mapping[str, Tensor | Sequence[float]], most: int, *, provenance: object) -> Figure:
@@ -133,7 +134,8 @@ def long_context_chart(scores: Mapping[str, float], benchmark: str, source: str,
         benchmark, source: what was measured, and where it is published.
         tokens: the length at which the cache is weighed.
     Raises:
-        InputError: no score. ConfigError: a model that is none of the eight.
+        InputError: no score.
+        ConfigError: a model that is none of the eight.
     """
     if not scores:
         raise InputError('There is no score; pass model -> per cent, such as {"Qwen3.5-9B": 63.0}.')
@@ -151,19 +153,21 @@ def long_context_chart(scores: Mapping[str, float], benchmark: str, source: str,
     )
     for sparse in (False, True):
         names = [name for name in scores if load_config(name).text.is_moe == sparse]
+        sides = ["top center", "bottom center"] * len(names)  # in turn, since they stand close together
         figure.add_scatter(
             x=[weights[name] / GIB for name in names], y=[scores[name] for name in names], mode="markers+text",
             text=[name.removeprefix("Qwen3.5-") for name in names],
-            textposition="top center" if sparse else "middle right",
+            textposition=sides[: len(names)] if sparse else "middle right",
             name="with experts" if sparse else "dense", textfont={"color": theme.COLOURS["stream"]},
-            marker={"size": 11, "symbol": "diamond-open" if sparse else "circle",
+            marker={"size": 11, "symbol": "diamond-open" if sparse else "circle", "line": {"width": 2 * sparse},
                     "color": theme.COLOURS["attention" if sparse else "deltanet"]},
             hovertemplate="%{text}: %{y:g} %, %{x:.3g} GiB<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(
-        title=f"cache of one text of {tokens:,} tokens, GiB, log scale",
+        title=f"GiB of cache for {tokens:,} tokens, log scale",
         type="log",
-        tickvals=[2, 3, 4, 5, 6, 8, 12, 16, 24],
+        tickvals=[2, 3, 4, 6, 8, 12, 16, 24],
+        range=[math.log10(end) for end in (0.8 * min(weights.values()) / GIB, 1.6 * max(weights.values()) / GIB)],
     )
-    figure.update_yaxes(title=f"{benchmark}, %", range=[-6, 1.15 * max(scores.values())])
+    figure.update_yaxes(title=f"{benchmark}, %", range=[-6, 1.3 * max(scores.values())])
     return figure

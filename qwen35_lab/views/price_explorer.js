@@ -1,6 +1,7 @@
 // What a workload costs a month, offer by offer, the cheapest on top. Nothing asks the kernel.
 const count = n => Math.round(n).toLocaleString("en-US");
 const dollars = x => `$${x >= 100 ? count(x) : +x.toPrecision(3)}`;
+const millions = n => n >= 1e8 ? count(n / 1e6) : number(n / 1e6);
 const KNOBS = ["requests", "prompt", "cached", "thinking", "language"];
 
 function render({ model, el }) {
@@ -17,7 +18,10 @@ function render({ model, el }) {
   const knobs = make("div", "q35-knobs"), rows = make("div", "q35-rows", "", { role: "list" }), told = make("div", "q35-told", "", { "aria-live": "polite" });
   rows.dataset.q35Picture = ""; // a picture made of text: a test that watches pictures looks here
   knobs.append(...Object.values(slides).map(s => s.label), tongue.label, reset);
-  root.append(makeHead(d), knobs, told, rows, make("div", "q35-caption", d.caption));
+  const heading = bar("offer", "q35-offer q35-heading"); // units once, and not in every line
+  heading.set(0, "US$ a month");
+  heading.row.setAttribute("aria-hidden", true);
+  root.append(makeHead(d), knobs, told, heading.row, rows, make("div", "q35-caption", d.caption));
   el.append(root);
   const bars = d.offers.map(() => {
     const made = bar("", "q35-offer");
@@ -46,15 +50,16 @@ function render({ model, el }) {
     const found = byCost(d.offers.map(offer => ({ offer, ...(offer.month === null ? monthOf(offer, work, d.days) : { usd: offer.month, above: false }) })));
     const most = Math.max(...found.map(f => f.usd ?? 0), 1e-9);
     found.forEach(({ offer, usd, above }, n) => {
-      bars[n].set((usd ?? 0) / most, usd === null ? "does not fit" : `${dollars(usd)} a month`, offer.name);
+      bars[n].set((usd ?? 0) / most, usd === null ? "does not fit" : dollars(usd), offer.name);
+      bars[n].row.children[2].setAttribute("aria-label", usd === null ? "does not fit" : `${dollars(usd)} a month`);
       bars[n].row.classList.toggle("q35-own", offer.month !== null);
       bars[n].row.title = `${offer.name}: ${offer.told}`;
       bars[n].tag.textContent = usd === null ? `context ${count(offer.context)}` : above ? `above ${count(offer.above)}: dearer`
         : offer.cached === null && offer.month === null && work.cached > 0 ? "no price for the cache" : "";
     });
     const [fresh, cached, out] = tokensOf(work), all = d.days * work.requests;
-    told.textContent = `A month of ${d.days} days: ${number(all * fresh / 1e6)} million tokens of input, `
-      + `${number(all * cached / 1e6)} million from the cache, ${number(all * out / 1e6)} million of output.`;
+    told.textContent = `A month of ${d.days} days: ${millions(all * fresh)} million tokens of input, `
+      + `${millions(all * cached)} million from the cache, ${millions(all * out)} million of output.`;
     root.dispatchEvent(new CustomEvent("q35-drawn", { bubbles: true }));
   }
 

@@ -70,12 +70,14 @@ class PriceExplorer(LabWidget):
 
     def static(self) -> bytes:
         """The present view as a PNG."""
-        rows, pen, y = self.costs(), Pen(140 + 20 * len(self._data["offers"])), 46.0
+        rows, pen, y = self.costs(), Pen(180 + 20 * len(self._data["offers"])), 46.0
         pen.head(theme.kind_of(self.provenance()), self.provenance())
         for line in wrap(self._said()):
             pen.text(MARGIN, y, line)
             y += 16
         most = max([usd for _, usd in rows if usd] or [1])
+        pen.text(WIDTH - MARGIN, y + 8, "US$ a month", 11, FAINT, anchor="rm")
+        y += 6
         own = {offer["name"] for offer in self._data["offers"] if offer["month"] is not None}
         for name, usd in rows:
             y += 20
@@ -83,7 +85,7 @@ class PriceExplorer(LabWidget):
             pen.box(MARGIN + 260, y - 6, WIDTH - 2 * MARGIN - 380, 12, TRACK, radius=2)
             colour = theme.COLOURS["attention" if name in own else "deltanet"]
             pen.box(MARGIN + 260, y - 6, (WIDTH - 2 * MARGIN - 380) * (usd or 0) / most, 12, colour, radius=2)
-            said = "does not fit" if usd is None else f"{dollars(usd)} a month"
+            said = "does not fit" if usd is None else dollars(usd)
             pen.text(WIDTH - MARGIN, y, said, 11, FAINT if usd is None else "#222222", anchor="rm")
         for line in wrap(self.caption()):
             y += 18

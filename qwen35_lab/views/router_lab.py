@@ -2,17 +2,22 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from .. import capture
 from ..analysis.routing import entropy, jensen_shannon, load
 from ..analysis.specialists import moe_layers
 from ..errors import InputError
+from ..interrupt import whole_stack
+from ..model.taps import listen
 from ..qwen import Prompt, Qwen
 from ..routers import routing
-from ..trace import Trace
 from .deck import Axis, Bars, Curves, Deck, Dial, Heat
 from .panels import Panel
 
@@ -58,6 +63,17 @@ def router_lab(qwen: Qwen, prompts: Mapping[str, Prompt], layers: Sequence[int] 
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the routers of the layers shown did in a pass, and the scores of the next token."""
+
+    logits: Tensor  # [layer, token, expert]
+    ids: Tensor  # [layer, token, choice]
+    weights: Tensor  # [layer, token, expert], 0 where an expert was not chosen
+    gates: Tensor  # [layer, token], of the shared expert
+    scores: Tensor  # [layer or 1, token, vocabulary]
+
+
 class Bench:
     """A model whose routers are turned, and what it does when nobody turns them."""
 
@@ -71,37 +87,51 @@ class Bench:
             raise InputError(f"Layer {strange[0]} has no experts; choose from {found}.")
         self.twin, self.prompts = qwen.twin(), dict(prompts)
         self.experts, self.top_k = qwen.config.text.num_experts, qwen.config.text.num_experts_per_tok
+        self.read = {name: self.twin.arguments(prompt) for name, prompt in prompts.items()}
         self.normal = {name: self.run(name) for name in prompts}
-        self.loads = {name: self._loads(trace) for name, trace in self.normal.items()}  # [layer, expert]
+        self.loads = {name: self._loads(seen) for name, seen in self.normal.items()}  # [layer, expert]
 
-    def run(self, name: str, top_k: int | None = None, mask: int | None = None, precision: str = "float32",
-            layer: int | None = None) -> Trace:  # fmt: skip
-        """One pass; the mask acts in `layer`."""
+    def run(self, name: str, top_k: int | None = None, mask: int | None = None, precision: str = "float32") -> Seen:
+        """One pass. With a mask the text is read once for each layer shown, side by side: a mask in each of them."""
         top_k = self.top_k if top_k is None else min(top_k, self.experts - (mask is not None))
         edits = [routing(top_k=top_k, dtype=precision)] if (top_k, precision) != (self.top_k, "float32") else []
-        edits += [] if mask is None else [routing(layer, mask=mask)]
-        record = [f"layers.{n}.ffn.{tap}" for n in self.layers for tap in RECORD]
-        return self.twin.trace(self.prompts[name], [*record, "logits"], edits)
+        taps = [f"layers.{n}.ffn.{tap}" for n in self.layers for tap in RECORD]
+        with torch.inference_mode(), whole_stack() as stack:
+            stack.enter_context(self.twin.edited(*edits))
+            if mask is not None:
+                self._mask(stack, mask)
+            values = stack.enter_context(capture.record(self.twin.model, [*taps, "logits"]))
+            self.twin.model(**self.read[name])
+        return self._seen({tap: found[0].cpu() for tap, found in values.items()})
+
+    def _mask(self, stack: ExitStack, expert: int) -> None:
+        """As many equal rows as there are layers, from the embedding on; row n cannot choose the expert in layer n."""
+        listen(stack, self.twin.model.embed, partial(_repeat, len(self.layers)))
+        for row, n in enumerate(self.layers):
+            tap = self.twin.model.get_submodule(f"layers.{n}.ffn.router_logits")
+            listen(stack, tap, partial(_mask_row, row, expert))
+
+    def _seen(self, values: Mapping[str, Tensor]) -> Seen:
+        """Of each layer its own row, where there are several."""
+        rows = [n if len(values["logits"]) > 1 else 0 for n in range(len(self.layers))]
+        logits, ids, weights, gates = (
+            torch.stack([values[f"layers.{n}.ffn.{tap}"][row] for n, row in zip(self.layers, rows, strict=True)])
+            for tap in RECORD
+        )
+        dense = torch.zeros(*ids.shape[:2], self.experts).scatter(-1, ids, weights.float())
+        return Seen(logits.float(), ids, dense, gates.float()[..., 0], values["logits"])
 
     def panels(self, name: str, top_k: int, mask: int | None, precision: str) -> list[Panel]:
         """What is shown, over the layers."""
-        if mask is None:
-            passes = dict.fromkeys(self.layers, self.run(name, top_k, None, precision))
-        else:
-            passes = {n: self.run(name, top_k, mask, precision, n) for n in self.layers}
-        weights, logits, ids, gates = (torch.stack(part) for part in zip(
-            *(_read(trace, n, self.experts) for n, trace in passes.items()), strict=True
-        ))  # fmt: skip
-        normal = self.normal[name]
-        kl = {id(trace): _kl(normal, trace) for trace in passes.values()}
-        moved = torch.stack([kl[id(trace)] for trace in passes.values()])
-        share = torch.stack([load(chosen, self.experts) for chosen in ids])
-        expert, tokens, over = Axis("expert"), Axis("token", normal.tokens), ("layer",)
-        certain = entropy(logits)
+        seen = self.run(name, top_k, mask, precision)
+        moved = _kl(self.normal[name].scores, seen.scores).expand(len(self.layers), -1)
+        share, certain = self._loads(seen), entropy(seen.logits)
+        names = [self.twin.token_text(int(n)) for n in self.read[name]["input_ids"][0]]
+        expert, tokens, over = Axis("expert"), Axis("token", names), ("layer",)
         return [
-            Heat("Weight of the chosen experts", weights.mT, over, expert, tokens, signed=False, limit=1.0,
+            Heat("Weight of the chosen experts", seen.weights.mT, over, expert, tokens, signed=False, limit=1.0,
                  reading="expert {row}, “{column}”"),
-            Heat("Shared expert, let through", gates[:, None], over, Axis("gate", ["σ"]), tokens, signed=False,
+            Heat("Shared expert, let through", seen.gates[:, None], over, Axis("gate", ["σ"]), tokens, signed=False,
                  limit=1.0, reading="shared expert, “{column}”"),
             Curves("Next token: KL from the normal model, nats", tokens,
                    {"KL": moved, "mean": moved.mean(-1, keepdim=True).expand_as(moved)}, over),
@@ -127,15 +157,18 @@ class Bench:
             said += f"Farthest apart by their experts are “{a}” and “{b}”, {most:.2f} on the mean over layers. "
         return said + "The number of experts and the precision act in every layer, the mask in the layer shown."
 
-    def _loads(self, trace: Trace) -> Tensor:
-        return torch.stack([load(trace[f"layers.{n}.ffn.expert_ids"], self.experts) for n in self.layers])
+    def _loads(self, seen: Seen) -> Tensor:
+        return torch.stack([load(ids, self.experts) for ids in seen.ids])
 
 
-def _read(trace: Trace, layer: int, experts: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Weights and logits [token, expert], ids [token, choice], shared gate [token]."""
-    logits, ids, weights, gate = (torch.as_tensor(trace[f"layers.{layer}.ffn.{tap}"]).cpu() for tap in RECORD)
-    dense = torch.zeros(len(ids), experts).scatter(-1, ids, weights.float())
-    return dense, logits.float(), ids, gate.float()[..., 0]
+def _repeat(rows: int, module: nn.Module, inputs: tuple, value: Tensor) -> Tensor:
+    return value.expand(rows, -1, -1)
+
+
+def _mask_row(row: int, expert: int, module: nn.Module, inputs: tuple, value: Tensor) -> Tensor:
+    masked = value.clone()
+    masked[row, :, expert] = -torch.inf
+    return masked
 
 
 def _loads(share: Tensor, normal: Tensor, over: Sequence[str]) -> Bars | Curves:
@@ -146,7 +179,8 @@ def _loads(share: Tensor, normal: Tensor, over: Sequence[str]) -> Bars | Curves:
     return Curves(title, Axis("expert"), series | {"even": torch.full_like(share, 1 / share.shape[-1])}, over)
 
 
-def _kl(normal: Trace, turned: Trace) -> Tensor:
-    """KL of the next token's distribution at every token, [token]."""
-    before, after = (torch.as_tensor(trace["logits"]).double().log_softmax(-1) for trace in (normal, turned))
-    return (before.exp() * (before - after)).sum(-1).clamp(min=0).cpu()
+def _kl(normal: Tensor, turned: Tensor) -> Tensor:
+    """KL of the next token's distribution at every token, [layer or 1, token]; row by row, since they are long."""
+    before = normal[0].double().log_softmax(-1)
+    found = torch.stack([(before.exp() * (before - row.double().log_softmax(-1))).sum(-1) for row in turned])
+    return found.clamp(min=0)

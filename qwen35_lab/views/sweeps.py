@@ -73,18 +73,7 @@ def sweep_chart(
         [_curve(measure, name, x if numeric else list(map(str, x)), column, names) for name in dict.fromkeys(names)]
         for measure, column in measures.items()
     ]
-    flat = [curve for panel in found for curve in panel]
-    repeated = any(len(curve.points) > len(curve.means) for curve in flat)
-    figure = Figure(
-        make_subplots(
-            rows=len(found), shared_xaxes=True, subplot_titles=list(measures), vertical_spacing=0.3 / len(found)
-        ),
-        caption=" ".join(curve.said() for curve in flat[:MOST_SAID])
-        + (" The table has the other curves." if len(flat) > MOST_SAID else "")
-        + (" Open points are single runs." if repeated else ""),
-        alt=f"{listed(list(measures))} against {x_name}. " + " ".join(curve.listed() for curve in flat),
-        provenance=provenance,
-    )  # fmt: skip
+    figure = _stage(found, list(measures), x_name, provenance)
     for row, panel in enumerate(found, start=1):
         for n, curve in enumerate(panel):
             _draw(figure, curve, n, row, x_name, joined=numeric)
@@ -93,6 +82,21 @@ def sweep_chart(
     height = ROOM * len(found)
     figure.update_layout(height=MARGINS + height, margin_t=45 + 25 * any(names), legend_y=1 + 34 / height)
     return figure
+
+
+def _stage(found: list[list[_Curve]], measures: list[str], x_name: str, provenance: object) -> Figure:
+    """An empty panel for each measure, with all that is said in words."""
+    flat = [curve for panel in found for curve in panel]
+    repeated = any(len(curve.points) > len(curve.means) for curve in flat)
+    rows = len(found)
+    return Figure(
+        make_subplots(rows=rows, shared_xaxes=True, subplot_titles=measures, vertical_spacing=0.3 / rows),
+        caption=" ".join(curve.said() for curve in flat[:MOST_SAID])
+        + (" The table has the other curves." if len(flat) > MOST_SAID else "")
+        + (" Open points are single runs." if repeated else ""),
+        alt=f"{listed(measures)} against {x_name}. " + " ".join(curve.listed() for curve in flat),
+        provenance=provenance,
+    )
 
 
 def _curve(measure: str, name: str, x: Sequence[Any], column: Sequence[float], names: Sequence[str]) -> _Curve:

@@ -89,8 +89,9 @@ def badge(provenance: object) -> str:
     kind = kind_of(provenance)
     rest = str(provenance).removeprefix(kind)
     return (
-        f'<span title="{escape(KINDS[kind])}" style="font-size:0.9em;white-space:nowrap">'
-        '<b style="border:1.5px solid currentColor;border-radius:4px;padding:0 0.35em;font-size:0.85em">'
+        f'<span title="{escape(KINDS[kind])}" style="font-size:0.9em">'
+        '<b style="border:1.5px solid currentColor;border-radius:4px;padding:0 0.35em;font-size:0.85em;'
+        'white-space:nowrap">'
         f"{kind}</b>{escape(rest)}</span>"
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import nbnorm
 import pytest
-from browser.driver import CHROMIUM_ARGUMENTS, ROOT, Lab, jupyterlab
+from browser.driver import CHROMIUM_ARGUMENTS, PAGE_MS, ROOT, Lab, jupyterlab
 from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -83,6 +83,7 @@ def open_widget(browser):
     def open_widget(file: Path, width: int = 900, **options) -> Page:
         context = browser.new_context(viewport={"width": width, "height": 900}, offline=True, **options)
         contexts.append(context)
+        context.set_default_timeout(PAGE_MS)
         page = context.new_page()
         page.errors = []
         page.on("pageerror", lambda error: page.errors.append(str(error)))
@@ -93,3 +94,26 @@ def open_widget(browser):
     yield open_widget
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_page(open_widget, tmp_path):
+    """A widget, or HTML, as a page of its own; a file of tests that makes its pages once has an `open_page` itself."""
+
+    def open_page(widget, width: int = 960, **options) -> Page:
+        (tmp_path / "page.html").write_text(widget if isinstance(widget, str) else widget.html(), encoding="utf-8")
+        return open_widget(tmp_path / "page.html", width, **options)
+
+    return open_page
+
+
+@pytest.fixture
+def stopped_clock() -> Callable[[Page], Callable[[float], None]]:
+    """Time in a page that passes only when it is told to, in seconds: what plays does so the same on any machine."""
+
+    def stop(page: Page) -> Callable[[float], None]:
+        page.clock.install(time=0)
+        page.clock.pause_at(1000)
+        return lambda seconds: page.clock.run_for(round(1000 * seconds))
+
+    return stop

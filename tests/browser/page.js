@@ -48,10 +48,21 @@ window.reader = (() => {
 
   const frame = () => new Promise(requestAnimationFrame);
 
-  // How many different pictures are to be seen in so many milliseconds, or until there are enough.
+  // Twenty frames, and then as many as it takes until two of them look alike: what is to be drawn is drawn.
+  const settled = async () => {
+    let before = null, now = drawing();
+    while (now !== before) {
+      for (let n = 0; n < 20; n++) await frame();
+      [before, now] = [now, drawing()];
+    }
+  };
+
+  // How many different pictures are to be seen in so many milliseconds, or until there are enough. However busy the
+  // machine is, at least ten frames pass.
   const count = async (beside, ms, enough = Infinity) => {
     const seen = new Set(), end = performance.now() + ms;
-    for (; performance.now() < end && seen.size < enough; await frame()) seen.add(drawing(beside));
+    for (let n = 0; (performance.now() < end || n < 10) && seen.size < enough; n++, await frame())
+      seen.add(drawing(beside));
     return seen.size;
   };
 
@@ -82,5 +93,5 @@ window.reader = (() => {
     return [{ index, id: widget.model.id, height: area.scrollHeight }];
   });
 
-  return { hasRun, errors, drawing, looks, count, redrawn, drawn, notebook, pictures };
+  return { hasRun, errors, drawing, looks, settled, count, redrawn, drawn, notebook, pictures };
 })();

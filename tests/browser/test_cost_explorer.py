@@ -1,6 +1,7 @@
 """The cost explorer in a real browser, without JupyterLab: it says what Python says, and stays within its page."""
 
 import pytest
+from browser.driver import heard_outside
 
 from qwen35_lab.analysis import Machine
 from qwen35_lab.views import cost_explorer
@@ -12,15 +13,6 @@ MACHINE = Machine("this machine, 1 thread", 8e10, 1.2e10, 4e9, "float32", "RANDO
 
 def explorer(**at):
     return cost_explorer(MACHINE, ["0.8B", "35B-A3B"], usd_an_hour={"here": 0.1, "H100": 3.0}, **at)
-
-
-@pytest.fixture
-def open_page(open_widget, tmp_path):
-    def open_page(widget, width=960, **options):
-        (tmp_path / "page.html").write_text(widget.html(), encoding="utf-8")
-        return open_widget(tmp_path / "page.html", width, **options)
-
-    return open_page
 
 
 def facts(page) -> list[tuple[str, str]]:
@@ -79,12 +71,7 @@ def test_charts_are_described_and_have_their_marks(open_page):
 
 def test_keys_stay_inside(open_page):
     page = open_page(explorer())
-    page.evaluate("window.heard = []; document.addEventListener('keydown', event => window.heard.push(event.key))")
-    for place in ("input[type=range]", "select", ".q35-tab"):
-        page.locator(place).first.focus()
-        for key in ("d", "ArrowUp", "x"):
-            page.keyboard.press(key)
-    assert page.evaluate("window.heard") == []
+    assert heard_outside(page, ("input[type=range]", "select", ".q35-tab")) == []
 
 
 @pytest.mark.parametrize("width", [360, 480, 960])

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from browser.driver import heard_outside
 
 from qwen35_lab.views.deck import Axis, Bars, Curves, Deck, Dial, Heat, Strip
 
@@ -111,22 +112,22 @@ def test_a_click_on_a_curve_moves_the_dial_its_cursor_follows(open_page):
     assert page.get_by_role("slider", name="token", exact=True).input_value() == "3"
 
 
-def test_play_plays_to_the_end_and_pause_stops(open_page):
+def test_play_plays_to_the_end_and_pause_stops(open_page, stopped_clock):
     page = open_page()
+    wait = stopped_clock(page)
     slider = page.get_by_role("slider", name="token", exact=True)
     page.get_by_label("frames a second").select_option("2")
     page.get_by_role("button", name="play token").click()
-    page.wait_for_function("document.querySelector('input').value === '2'")
+    wait(0.7)
+    assert slider.input_value() == "2"
     page.get_by_role("button", name="pause token").click()
-    place = slider.input_value()
-    page.wait_for_timeout(700)
-    assert slider.input_value() == place
+    wait(1.2)
+    assert slider.input_value() == "2"
     page.get_by_label("frames a second").select_option("60")
-    page.get_by_role("button", name="play token").click()
-    page.get_by_role("button", name="play token").wait_for()
-    assert slider.input_value() == "4"
-    page.get_by_role("button", name="play token").click()  # from the start again
-    page.wait_for_function("document.querySelector('input').value === '4'")
+    for _ in range(2):  # to the end, and from the start again
+        page.get_by_role("button", name="play token").click()
+        wait(1)
+        assert slider.input_value() == "4" and page.get_by_role("button", name="play token").is_visible()
     assert page.errors == []
 
 
@@ -180,12 +181,8 @@ def test_arrow_keys_read_cells_and_a_dial_reads_them_anew(open_page):
 
 def test_keys_stay_inside_so_that_jupyterlab_deletes_no_cell(open_page):
     page = open_page()
-    page.evaluate("window.heard = []; document.addEventListener('keydown', event => window.heard.push(event.key))")
-    for place in ("input[type=range]", ".q35-play", "select", "[role=radio][aria-checked=true]", "[role=application]"):
-        page.locator(place).first.focus()
-        for key in ("d", "ArrowUp", "x"):
-            page.keyboard.press(key)
-    assert page.evaluate("window.heard") == []
+    places = ("input[type=range]", ".q35-play", "select", "[role=radio][aria-checked=true]", "[role=application]")
+    assert heard_outside(page, places) == []
     for key in ("Escape", "Control+s", "Shift+Enter"):
         page.keyboard.press(key)
     assert [key for key in page.evaluate("window.heard") if key not in ("Control", "Shift")] == ["Escape", "s", "Enter"]
@@ -215,7 +212,7 @@ def test_without_a_kernel_a_live_dial_says_so(open_page, tmp_path):
     assert page.errors == []
 
 
-def test_a_live_dial_asks_waits_draws_and_shows_errors(open_page, tmp_path):
+def test_a_live_dial_asks_waits_draws_and_shows_errors(open_page, tmp_path, stopped_clock):
     """The page plays the front end, this test the kernel."""
     live = Deck(dials=[Dial("β", [0, 1, 2])], live=answer)
     html = (
@@ -228,10 +225,12 @@ def test_a_live_dial_asks_waits_draws_and_shows_errors(open_page, tmp_path):
         page.evaluate("heard['msg:custom']()")
     assert page.evaluate("greetings") == 2
     before = page.evaluate(PICTURES)
+    wait = stopped_clock(page)
     page.get_by_role("slider", name="β").fill("2")
     question = page.evaluate("state.ask")
-    assert json.loads(question)["at"] == [2]
-    page.get_by_text("computing").wait_for()
+    assert json.loads(question)["at"] == [2] and page.get_by_text("computing").is_hidden()
+    wait(0.5)
+    assert page.get_by_text("computing").is_visible()
     live.ask = question
     tell = "payload => { state.payload = payload; heard['change:payload'](); }"
     page.evaluate(tell, live.payload)
@@ -301,3 +300,16 @@ def test_a_chosen_cell_moves_both_dials_by_click_and_by_keyboard(open_widget, tm
     assert left.inner_text() == "5", "walking reads, and chooses nothing"
     page.keyboard.press("Enter")
     assert left.inner_text() == "1"
+
+
+def test_the_chosen_token_is_in_sight_from_the_start_and_when_the_page_changes(open_widget, tmp_path):
+    tokens = [f" token{n}" for n in range(40)]
+    deck = Deck([Strip(tokens)], [Dial("token", tokens, start=39)], caption="x", provenance="RANDOM · x")
+    page = open_widget(saved(tmp_path, deck.html()), 900)
+    for width in (900, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("""() => {
+            const box = x => document.querySelector(x).getBoundingClientRect();
+            return box('.q35-token[aria-checked=true]').right <= box('.q35-tokens').right;
+        }""")
+    assert page.errors == []

@@ -26,15 +26,6 @@ def ruler(**at):
     )  # fmt: skip
 
 
-@pytest.fixture
-def open_page(open_widget, tmp_path):
-    def open_page(widget, width=900, **options):
-        (tmp_path / "page.html").write_text(widget.html(), encoding="utf-8")
-        return open_widget(tmp_path / "page.html", width, **options)
-
-    return open_page
-
-
 def facts(page) -> dict[str, str]:
     rows = page.locator(".q35-facts tr").all()
     return {row.locator("th").inner_text(): row.locator("td").inner_text() for row in rows}

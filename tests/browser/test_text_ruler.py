@@ -32,15 +32,6 @@ def ruler(**at):
     )  # fmt: skip
 
 
-@pytest.fixture
-def open_page(open_widget, tmp_path):
-    def open_page(html, width=900, **options):
-        (tmp_path / "page.html").write_text(html, encoding="utf-8")
-        return open_widget(tmp_path / "page.html", width, **options)
-
-    return open_page
-
-
 def facts(page) -> list[tuple[str, ...]]:
     rows = page.locator(".q35-facts tr").all()[1:]
     return [tuple(cell.inner_text() for cell in row.locator("th, td").all()) for row in rows]
@@ -51,7 +42,7 @@ def chips(page, side: int) -> list[str]:
 
 
 def test_every_sample_shows_the_packages_numbers(open_page):
-    page = open_page(ruler().html())
+    page = open_page(ruler())
     for sample, each in enumerate(SAMPLES):
         page.get_by_label("sample").select_option(str(sample))
         for price, window in ((0, 0), (1, 1)):
@@ -68,7 +59,7 @@ def test_every_sample_shows_the_packages_numbers(open_page):
 
 
 def test_a_text_that_runs_from_the_right_is_laid_out_so(open_page):
-    page = open_page(ruler(sample=1).html())
+    page = open_page(ruler(sample=1))
     first, last = (
         page.locator(".q35-side").nth(1).locator(".q35-flow .q35-chip").nth(n).bounding_box() for n in (0, 3)
     )
@@ -76,7 +67,7 @@ def test_a_text_that_runs_from_the_right_is_laid_out_so(open_page):
 
 
 def test_a_token_is_read_by_pointing_and_by_arrow_keys(open_page):
-    page = open_page(ruler().html())
+    page = open_page(ruler())
     page.locator(".q35-side").nth(1).locator(".q35-flow .q35-chip").nth(0).hover()
     readout = page.locator(".q35-readout")
     assert readout.inner_text() == "Letters, token 1 of 9: “Τ”, id 932, 2 bytes"
@@ -88,12 +79,12 @@ def test_a_token_is_read_by_pointing_and_by_arrow_keys(open_page):
 
 
 def test_without_a_kernel_a_text_of_ones_own_is_not_promised(open_page):
-    page = open_page(ruler().html())
+    page = open_page(ruler())
     assert page.get_by_text("needs a running kernel").is_visible()
     assert not page.get_by_label("text", exact=True).is_editable()
     shown = ruler()
     shown.count("日本 🐸")
-    page = open_page(shown.html())
+    page = open_page(shown)
     assert facts(page) == shown.facts() and page.get_by_label("text", exact=True).input_value() == "日本 🐸"
 
 
@@ -122,7 +113,7 @@ def test_what_is_typed_is_counted_by_the_kernel(open_page):
 
 
 def test_keys_stay_inside(open_page):
-    page = open_page(ruler().html())
+    page = open_page(ruler())
     page.evaluate("window.heard = []; document.addEventListener('keydown', event => window.heard.push(event.key))")
     for place in ("select", "textarea", ".q35-flow"):
         page.locator(place).first.focus()
@@ -134,7 +125,7 @@ def test_keys_stay_inside(open_page):
 @pytest.mark.parametrize("sample", [0, 3])
 @pytest.mark.parametrize("width", [360, 480, 900])
 def test_nothing_sticks_out_on_narrow_screens(open_page, width, sample):
-    page = open_page(ruler(sample=sample).html(), width, color_scheme="dark")
+    page = open_page(ruler(sample=sample), width, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.errors == []
 
@@ -155,7 +146,7 @@ def deck():
 
 
 def test_every_place_of_the_deck_shows_its_tokens(open_page):
-    page, shown = open_page(deck().html()), deck()
+    page, shown = open_page(deck()), deck()
     for way in range(2):
         page.get_by_role("slider", name="thinking").fill(str(way))
         for step in range(2):
@@ -177,6 +168,6 @@ def test_a_real_prompt_fits_narrow_screens(open_page, width):
     tokenizer = lab.load_tokenizer("nano")
     messages = [{"role": "user", "content": "Where does Mia live? " * 10 + "x" * 80}]
     steps = lab.analysis.build_up(tokenizer, messages)
-    page = open_page(prompt_deck({"": steps}, provenance="TINY · nano").html(), width)
+    page = open_page(prompt_deck({"": steps}, provenance="TINY · nano"), width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.errors == []

@@ -199,7 +199,7 @@ def test_what_is_no_prediction_is_told_so(answer, given, said):
 @pytest.mark.parametrize(
     "answer, said",
     [(3, "Pass the function itself"), (lambda *a: None, "returns nothing yet"), (lambda *a: "x", "returns a str"),
-     (lambda: 1, "must take"), (lambda *a: 1 / 0, "ZeroDivisionError"), (lambda *a: float("nan"), "nan times")],
+     (lambda: 1, "must take"), (lambda *a: 1 / 0, "ZeroDivisionError"), (lambda *a: float("nan"), "returns NaN")],
 )  # fmt: skip
 def test_what_is_no_count_is_told_so(exercise, answer, said):
     verdict = lab.check(exercise, answer)

@@ -9,6 +9,8 @@ LISTED = [(exercise, n, mistake) for exercise, mistakes in WRONG.items() for n, 
 
 # The signatures of mistakes that the curriculum names, and words of their diagnoses.
 NAMED = {
+    "00.1": ("counted twice", "for every layer", "keys and values for every layer"),
+    "00.3": ("some of it was so before",),
     "01.1": ("split at blanks", "divide by characters", "leave special tokens out"),
     "01.2": ("no role of its own", "line break after <|im_end|> is missing"),
     "01.3": ("upside down", "belongs later"),
@@ -20,6 +22,9 @@ NAMED = {
     "07.2": ("two softmaxes", "chosen experts alone. ", "chosen experts alone, "),
     "07.3": ("all experts", "shared expert is missing", "counted twice"),
     "11.1": ("charged twice", "cost nothing", "is None)", "divide by a thousand", "Thinking is forgotten"),
+    "12.1": ("piece is decoded on its own", "splitlines", "cut off"),
+    "12.2": ("you read on", "nothing comes after it"),
+    "12.3": ("names the role only", "n − 1 gaps", "both lanes count"),
     "14.1": ("corrupt run itself", "words that are no answers"),
     "14.2": ("That is the rank", "the rank is its exponential", "participation ratio", "stable rank"),
     "14.3": ("forget the context", "for every layer", "Round down", "divide by the tokens of a page"),

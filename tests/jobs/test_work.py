@@ -155,6 +155,7 @@ def test_the_table_has_a_row_per_run_with_all_that_is_known(tiny, tmp_path):
     }  # fmt: skip
     shown = repr(results.table(outcomes))
     assert "300 MB" in shown and "1/2" in shown and "2 of 2 runs finished" in shown and "scale" not in shown
+    assert "wrong turns, taken on purpose" in shown
 
 
 def test_a_note_with_the_name_of_a_parameter_has_a_column_of_its_own(tiny, tmp_path):
@@ -171,6 +172,7 @@ def test_the_figure_shows_what_was_noted_against_what_was_swept(tiny, tmp_path):
     assert figure.provenance() == "TINY · 01_tiny · 4 runs"
     alone = results.figure(outcomes[::2], ["seed"])
     assert alone.layout.xaxis.title.text == "seed" and list(alone.data[0].y) == [1, 4]
+    assert alone.layout.xaxis.type == "category" and not any("lines" in curve.mode for curve in alone.data)
 
 
 def test_a_claim_is_drawn_when_asked_for_and_an_unknown_name_is_refused(tiny, tmp_path):

@@ -43,7 +43,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_for(condition, seconds: float = 90) -> bool:
+def wait_for(condition, seconds: float = 150) -> bool:
     end = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < end:
         time.sleep(0.05)

@@ -27,7 +27,7 @@ def offline() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
 
 
-def run(path: Path, folder: Path, parameters: Parameters = AS_IT_IS, patience: int = 240) -> nbformat.NotebookNode:
+def run(path: Path, folder: Path, parameters: Parameters = AS_IT_IS, patience: int = 400) -> nbformat.NotebookNode:
     """Execute a copy of the notebook with nbmake, offline; returns it with outputs and widget state.
 
     A kernel and its client can lose sight of each other, and then wait for ever (once in some hundred runs): so after

@@ -33,13 +33,13 @@ def impolite(cell: nbformat.NotebookNode) -> str:
     return "" if said.endswith(".") and len(said) <= LONGEST else f"{cell.id}: not one short sentence: {said}"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_student_build_runs_to_its_end_and_every_checker_says_politely_no(student):
     assert exercises(student)
     assert [fault for cell in exercises(student) if (fault := impolite(cell))] == []
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_solution_build_passes_every_exercise(solution):
     assert exercises(solution)
     assert [said for cell in exercises(solution) if not (said := verdict(cell)).startswith("✓ ")] == []

@@ -159,5 +159,10 @@ def test_the_badge_knows_every_kind_that_a_model_can_have():
     assert theme.kind_of(small().provenance) == "RANDOM" and theme.kind_of(lab.load("recall").provenance) == "TINY"
 
 
+def test_a_long_provenance_goes_on_in_the_next_line():
+    word, rest = theme.badge("PUBLISHED · the article of 2026-03-11, judged in November 2026").split("</b>")
+    assert word.count("nowrap") == 1 and "nowrap" in word.split("<b ")[1] and "nowrap" not in rest
+
+
 def test_captions_are_escaped():
     assert "<img" not in theme.caption("<img src=x>", "TINY · <img>", "<img>")

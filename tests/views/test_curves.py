@@ -114,3 +114,11 @@ def test_the_parity_chart_has_a_point_for_every_row_and_says_which_is_worst():
     assert drawn["embedding"][1] == "circle-open" and drawn["embedding"][0] < 1e-6
     assert "1 of 3 rows differ" in figure.caption() and "3.0e-03, is at “cache”" in figure.caption()
     assert json.loads(figure.to_json())["layout"]["shapes"][0]["x0"] == 1e-4
+
+
+def test_the_parity_chart_names_few_enough_decades_for_a_narrow_page():
+    for least in (1e-5, 1e-9, 1e-16):
+        rows = (Row("a", "b", least, 1.0, 1e-4), Row("c", "b", 2e-5, 1.0, 1e-4))
+        axis = parity_chart(ParityLedger(rows, FROM, 7, "5.0")).layout.xaxis
+        decades = math.log10(1e-4 / (least / 3))
+        assert axis.dtick == int(axis.dtick) and decades / axis.dtick <= 4

@@ -17,6 +17,7 @@ from qwen35_lab.views import (
     step_read_chart,
     touched_chart,
 )
+from qwen35_lab.views.router_lab import Bench
 
 TEXTS = {"one": IDS, "other": [7, 7, 2, 9]}
 
@@ -77,6 +78,25 @@ def test_a_mask_acts_in_the_layer_that_is_shown_alone(moe, deck):
         torch.testing.assert_close(panel(deck, "Load").series["normal"][layer], usual)
         found = panel(deck, "Experts unlike").series["divergence"][layer, 0]
         assert float(found) == pytest.approx(float(jensen_shannon(share, usual)))
+
+
+@pytest.mark.parametrize("place", [0, 4], ids=["no mask", "a mask"])
+def test_the_text_is_read_in_one_pass(place):
+    """A mask in each of the layers is a row of a batch, not a pass of its own."""
+    bench, passes = Bench(small(MOE), TEXTS), []
+    hook = bench.twin.model.embed_tokens.register_forward_hook(lambda *_: passes.append(1))
+    bench.panels("one", 2, place or None, "float32")
+    hook.remove()
+    assert len(passes) == 1
+
+
+def test_masking_an_expert_that_nobody_asked_changes_nothing(moe, deck):
+    chosen = set(moe.trace(IDS, "layers.3.ffn.expert_ids").tensors["layers.3.ffn.expert_ids"].flatten().tolist())
+    idle = set(range(6)) - chosen
+    for expert in idle:
+        deck.choose({"masked expert": expert + 1})
+        assert float(panel(deck, "Next token").series["KL"][3].max()) < 1e-10
+    assert idle or len(chosen) == 6
 
 
 def test_all_experts_but_a_masked_one_can_be_asked(deck):
@@ -157,6 +177,7 @@ def test_near_ties_are_counted_by_their_margin():
 def test_curves_of_balance_show_every_run():
     run = balancing.Evening(torch.tensor([3.0, 1.2]), torch.tensor([4.0, 1.5]))
     figure = evening_chart({"a": run, "b": run}, provenance="TINY · x")
+    assert [figure.layout.yaxis.title.text, figure.layout.yaxis2.title.text] == ["balance loss", "busiest, even shares"]
     assert len(figure.data) == 4 and "a: loss 3.00 → 1.20, busiest expert 4.0 → 1.5" in figure.caption()
     taught = [balancing.Imitation(c, 0.1, 2.0, 1, torch.tensor([0.25, 0.75])) for c in (0.0, 1.0)]
     chart = coefficient_chart(taught, provenance="TINY · x")

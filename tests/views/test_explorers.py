@@ -12,7 +12,15 @@ import qwen35_lab as lab
 from qwen35_lab.analysis.scoreboard import grid
 from qwen35_lab.prices import Price, Workload, monthly_cost, price_list
 from qwen35_lab.published import scores
-from qwen35_lab.views import claims_table, price_days, price_explorer, score_explorer, tally_chart, verdict_chart
+from qwen35_lab.views import (
+    claims_table,
+    price_days,
+    price_explorer,
+    score_explorer,
+    settings_chart,
+    tally_chart,
+    verdict_chart,
+)
 from qwen35_lab.views.price_explorer import _offer
 from qwen35_lab.views.widget import HERE
 
@@ -90,6 +98,30 @@ def test_charts_say_what_they_count():
     tally = lab.analysis.scoreboard.Tally(1, 2, 4)
     assert "1 of 2 rows (50%), 2 gaps" in tally_chart({"x": tally}, 0.8, provenance="PUBLISHED · x").caption()
     assert "2026-07-02" in price_days(price_list(model="Qwen3.5-Plus")).caption()
+
+
+def test_hatchings_have_the_colour_of_their_bar_and_numbers_a_ground_of_their_own():
+    tally = lab.analysis.scoreboard.Tally(1, 2, 4)
+    shown = tally_chart({"x": tally}, 0.8, provenance="PUBLISHED · x")
+    for bar in [*verdict_chart(lab.article_claims()).data, *shown.data]:
+        assert bar.marker.pattern.fgcolor is None  # white would be the page's own colour
+    assert [(note.text, note.x) for note in shown.layout.annotations] == [("1", 12.5), ("2", 50), ("1", 87.5)]
+    assert all(note.bgcolor for note in shown.layout.annotations)
+
+
+def test_settings_are_written_where_there_is_room_for_them():
+    pairs = lab.analysis.scoreboard.two_settings(scores())[:2]
+    shown = settings_chart(pairs, provenance="PUBLISHED · x")
+    assert {line.mode for line in shown.data} == {"lines+markers"}  # text at a point is cut off at the edge
+    for pair, note in zip(pairs, shown.layout.annotations, strict=True):
+        assert note.xref == "paper" and note.x == 0
+        assert f"{pair.lower.setting}: {pair.lower.score:g}" in note.text and pair.higher.setting in note.text
+
+
+def test_offers_are_in_the_order_of_the_alphabet():
+    shown = price_days(price_list(model="Qwen3.5-397B-A17B"))
+    names = list(shown.layout.yaxis.categoryarray)
+    assert names == sorted(names) and len(names) > 10
 
 
 @pytest.mark.parametrize(

@@ -124,3 +124,11 @@ def test_scores_stand_over_the_bytes_of_their_caches():
         long_context_chart({}, "AA-LCR", "cards")
     with pytest.raises(lab.LabError):
         long_context_chart({"GPT": 1.0}, "AA-LCR", "cards")
+
+
+def test_names_of_the_mixtures_stand_apart_and_the_largest_cache_has_room():
+    scores = {"Qwen3.5-9B": 63.0, "Qwen3.5-27B": 66.0, "Qwen3.5-35B-A3B": 58.0, "Qwen3.5-122B-A10B": 67.0}
+    shown = long_context_chart(scores, "AA-LCR", "a test")
+    dense, sparse = shown.data
+    assert sparse.textposition == ("top center", "bottom center")
+    assert 10 ** shown.layout.xaxis.range[1] > 1.5 * max(dense.x) and 10 ** shown.layout.xaxis.range[0] < min(dense.x)

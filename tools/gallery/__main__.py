@@ -14,6 +14,7 @@ import nbformat
 from nbclient import NotebookClient
 from tqdm import tqdm
 
+from . import covers
 from .site import ROOT, build
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="gallery", description="Execute the notebooks and build the site.")
     parser.add_argument("--to", type=Path, default=ROOT / "site", help="the folder for the pages (site)")
     parser.add_argument("--jobs", type=int, default=2, help="notebooks that run at the same time (2)")
+    parser.add_argument("--covers", action="store_true", help="make the small pictures in docs/img anew, too")
     options = parser.parse_args()
     paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
     kept = options.to.with_name(options.to.name + "-executed") / state_of_package()
@@ -28,7 +30,10 @@ def main() -> None:
     with ProcessPoolExecutor(options.jobs) as pool:
         jobs = pool.map(execute, paths, [kept] * len(paths))
         executed = dict(zip([path.stem for path in paths], tqdm(jobs, total=len(paths), unit="notebook")))
-    pages = build({name: nbformat.read(path, as_version=4) for name, path in executed.items()}, options.to)
+    notebooks = {name: nbformat.read(path, as_version=4) for name, path in executed.items()}
+    if options.covers:
+        covers.write(notebooks.items())
+    pages = build(notebooks, options.to)
     print(f"{len(pages)} files; open {(options.to / 'index.html').as_uri()}")
 
 
@@ -49,7 +54,9 @@ def execute(path: Path, kept: Path) -> Path:
     target = kept / f"{path.stem}-{digest([path])}.ipynb"
     if not target.exists():
         notebook = nbformat.read(path, as_version=4)
-        NotebookClient(notebook, timeout=600, store_widget_state=True, resources={"metadata": {"path": kept}}).execute()
+        client = NotebookClient(notebook, timeout=600, store_widget_state=True, resources={"metadata": {"path": kept}})
+        client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]  # else every kernel warns that TCP is not encrypted
+        client.execute()
         beside = target.with_suffix(".part")
         nbformat.write(notebook, beside)
         beside.replace(target)

@@ -7,6 +7,8 @@ from html import unescape
 from latex2mathml.converter import convert
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
+SHORT, LONG = 12, 48  # characters of a table's cell
+
 
 def slug(text: str) -> str:
     """The anchor of a heading: `## 3 · One *write* changed` has `3-one-write-changed`."""
@@ -24,6 +26,12 @@ class Renderer(IPythonRenderer):
 
     def heading(self, text: str, level: int, **_: object) -> str:
         return f'<h{level} id="{slug(text)}">{text}</h{level}>\n'
+
+    def table_cell(self, text: str, align: str | None = None, head: bool = False) -> str:
+        """A word or two stay in one line, and a text does not become a column of single words on a phone."""
+        kind, length = "th" if head else "td", len(plain(text))
+        looks = f' class="{"short" if length <= SHORT else "long"}"' if length <= SHORT or length > LONG else ""
+        return f"  <{kind}{looks}" + (f' style="text-align:{align}"' if align else "") + f">{text}</{kind}>\n"
 
     def link(self, text: str, url: str, title: str | None = None) -> str:
         return super().link(text, page_of(url), title)

@@ -49,17 +49,22 @@ def entries(room: str) -> list[Entry]:
 def entry(name: str, thing: object) -> Entry:
     kind = "module" if isinstance(thing, ModuleType) else "class" if isinstance(thing, type) else "function"
     kind = kind if kind != "function" or callable(thing) else "value"
-    said = (inspect.getdoc(thing) or "") if kind != "value" else ""
+    said = documentation(thing) if kind != "value" else ""
     inside = tuple(members(thing)) if isinstance(thing, type) else ()
     html = markdown(said.split("\n\n")[0] if kind == "module" else said)
     return Entry(name, kind, signature(name, thing), html, plain(said.split("\n\n")[0]), inside)
+
+
+def documentation(thing: object) -> str:
+    """Its docstring; not one that it inherits, which may be somebody else's: torch's, of every module."""
+    return inspect.cleandoc(getattr(thing, "__doc__", None) or "")
 
 
 def members(thing: type) -> Iterator[Entry]:
     """Methods and properties of the class itself that have something to say."""
     for name, member in vars(thing).items():
         function = getattr(member, "__func__", member)
-        if not name.startswith("_") and (said := inspect.getdoc(function)) and callable(function):
+        if not name.startswith("_") and (said := documentation(function)) and callable(function):
             yield Entry(name, "function", signature(name, function), markdown(said), plain(said))
         elif not name.startswith("_") and isinstance(member, property) and said:
             yield Entry(name, "value", "", markdown(said), plain(said))
@@ -95,7 +100,7 @@ def page(room: str, pages: set[str]) -> tuple[str, list[Section]]:
     """A room's page, and what a search finds in it."""
     found = entries(room)
     groups = [(label, [each for each in found if each.kind == kind]) for kind, label in KINDS.items()]
-    about = markdown(inspect.getdoc(importlib.import_module(room)) or "")
+    about = markdown(documentation(importlib.import_module(room)))
     template = shell.templates().get_template("api.html.j2")
     body = template.render(room=room, rooms=ROOMS, about=about, groups=groups)
     short = room.replace(DOOR, "lab")

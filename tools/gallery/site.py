@@ -1,15 +1,15 @@
 """All pages of the site, from executed notebooks and the repository's documents."""
 
-import base64
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 
-from . import reference, shell
+from . import covers, reference, shell
 from .lesson import export
 from .prose import Section, render, sections
 
@@ -27,7 +27,8 @@ class Lesson:
     title: str
     minutes: str
     aims: tuple[str, ...]  # HTML
-    picture: bytes | None  # PNG
+    picture: str  # the name of a file of docs/img; empty if there is none
+    words: str  # for who cannot see it
 
     @property
     def full_title(self) -> str:
@@ -71,21 +72,20 @@ def _lessons(
         way = str(frame.way(**around))
         written.append(export(notebook, folder, lesson.name, title=lesson.full_title, top=top, bottom=way))
         if lesson.picture:
-            (folder / f"{lesson.name}.png").write_bytes(lesson.picture)
+            written.append(Path(shutil.copy(covers.FOLDER / lesson.picture, folder)))
     body = shell.templates().get_template("index.html.j2").render(lessons=lessons, planned=planned(pages))
     return [*written, _write(folder / "index.html", shell.page("index", "Qwen3.5 Lab", body, pages))]
 
 
 def about(name: str, notebook: nbformat.NotebookNode) -> Lesson:
-    """Read a notebook's first cell, and take its first picture."""
+    """Read a notebook's first cell, and look up its picture."""
     first = notebook.cells[0].source
     number, title = re.findall(r"^# (\d\d) · (.+)$", first, re.M)[0]
     minutes = re.findall(r"(\d+)\s+minutes", first)[0]
     aims = re.findall(r"^- (.+(?:\n  .+)*)$", first, re.M)
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-    picture = base64.b64decode(max(pictures, key=len)) if pictures else None
-    return Lesson(name, number, title, minutes, tuple(render(aim) for aim in aims), picture)
+    cover = covers.COVERS.get(number)
+    picture, words = (f"{number}.png", cover.words) if cover else ("", "")
+    return Lesson(name, number, title, minutes, tuple(render(aim) for aim in aims), picture, words)
 
 
 def planned(pages: set[str]) -> list[str]:

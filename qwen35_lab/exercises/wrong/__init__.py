@@ -4,8 +4,8 @@ Where a checker compares with known mistakes these are listed beside it. Here ar
 functions, and what is found by a rule of the checker's own.
 """
 
-from . import agents, costs, layers
+from . import agents, costs, layers, machines
 
-WRONG = dict(sorted({**layers.WRONG, **costs.WRONG, **agents.WRONG}.items()))
+WRONG = dict(sorted({**layers.WRONG, **costs.WRONG, **machines.WRONG, **agents.WRONG}.items()))
 
 __all__ = ["WRONG"]

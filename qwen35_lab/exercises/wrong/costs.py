@@ -1,6 +1,6 @@
-"""Wrong answers to the exercises about words, positions, costs, experts, prices and long texts.
+"""Wrong answers to the exercises about words, positions, costs, experts, prices, servers and long texts.
 
-That is, to those of notebooks 01, 05, 06, 07, 11 and 14.
+That is, to those of notebooks 01, 05, 06, 07, 11, 12 and 14.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor
 from ...analysis import Fertility, LayerTimes, fertility
 from ...config import FULL, LINEAR, TextConfig
 from ...inputs import Vocabulary
-from .. import by_hand, cost, experts, pricing, words
+from .. import by_hand, cost, experts, pricing, streams, waiting, words
 from ..active import ACTIVE_MISTAKES
 from ..long_documents import PAGE_MISTAKES, RANK_MISTAKES
 from ..patching import PATCH_MISTAKES
@@ -178,6 +178,19 @@ UNLIKE = (
     Mistake("not the prompt", ("aime", "prompt")),
 )
 
+# -------------------------------------------------------------------------------------------------------- 12, run it
+
+
+def _streamed(rule: Callable[..., Any], change: dict[str, Any]) -> Callable[..., Any]:
+    """A rule of `streams` with one thing changed."""
+    takes = {streams._events: lambda pieces: rule(pieces, **change), waiting._latency: lambda log: rule(log, **change)}
+    return takes.get(rule, lambda model, prompt, budget: rule(model, prompt, budget, **change))
+
+
+def _all(rule: Callable[..., Any], mistakes: Any) -> tuple[Mistake, ...]:
+    return listed((said, _streamed(rule, change)) for said, change in mistakes)
+
+
 # --------------------------------------------------------------------------------------------------- 14, long texts
 
 PAGES = (
@@ -206,6 +219,12 @@ WRONG: dict[str, tuple[Mistake, ...]] = {
     "11.1": listed((said, _bill(change)) for said, change in pricing.MISTAKES),
     "11.2": ROWS,
     "11.3": UNLIKE,
+    "12.1": _all(streams._events, streams.EVENT_MISTAKES),
+    "12.2": (
+        *_all(streams._think, streams.BUDGET_MISTAKES),
+        Mistake("you read on", _streamed(streams._think, {"always": True})),
+    ),
+    "12.3": _all(waiting._latency, waiting.LATENCY_MISTAKES),
     "14.1": listed(PATCH_MISTAKES),
     "14.2": RANK_MISTAKES,
     "14.3": (*listed(PAGE_MISTAKES), *PAGES),
