@@ -8,7 +8,8 @@ from typing import Any
 
 from ..agents.faults import write_call
 from ..inputs import parse_answer
-from .verdict import attempt
+from .numbers import shown
+from .verdict import NOTHING, attempt
 
 Call = tuple[str, dict[str, str]]
 Check = tuple[bool, str]
@@ -69,7 +70,19 @@ CALL_MISTAKES: tuple[tuple[str, Callable[[str], list[Call]]], ...] = (
 
 
 def check_calls(answer: Any, given: Any) -> Check:
-    return _compare(answer, [(text,) for text in texts()], calls_of, CALL_MISTAKES, "(text)", list)
+    """Judge `calls(text)` on answers with no call, one or several."""
+    wanted = "a list of pairs, (name, arguments), where arguments is a dict of texts"
+    return _compare(answer, [(text,) for text in texts()], calls_of, CALL_MISTAKES, "(text)", (_as_calls, wanted))
+
+
+def _as_calls(value: Any) -> list[Call] | None:
+    """What was returned, if it is of that form."""
+    if not isinstance(value, list | tuple):
+        return None
+    pairs = [tuple(each) for each in value if isinstance(each, list | tuple) and len(each) == 2]
+    fits = all(isinstance(name, str) and isinstance(given, dict) for name, given in pairs)
+    fits = fits and all(isinstance(part, str) for _, given in pairs for item in given.items() for part in item)
+    return pairs if fits and len(pairs) == len(value) else None
 
 
 # ----------------------------------------------------------------------------------- 13.2  mask(written, tokens, texts)
@@ -81,29 +94,9 @@ def mask_of(written: str, tokens: Sequence[str], valid: Sequence[str]) -> list[b
 
 
 TOKENS = (
-    "",
-    "{",
-    "}",
-    '"',
-    ":",
-    ",",
-    "1",
-    "2",
-    "10",
-    '{"',
-    '":',
-    '{"n":',
-    '"n"',
-    "n",
-    "a",
-    '"a',
-    "true",
-    "tr",
-    "ue",
-    "[",
-    "]",
-    "2}",
-)
+    "", "{", "}", '"', ":", ",", "1", "2", "10", '{"', '":', '{"n":', '"n"', "n", "a", '"a', "true", "tr", "ue", "[",
+    "]", "2}",
+)  # fmt: skip
 SCHEMAS = (
     tuple(f'{{"n":{n}}}' for n in (1, 2, 10, 12)), ("true", "false", "null"), ('"a"', '"an"', '"n"'),
     tuple("[" + ",".join(part) + "]" for k in range(3) for part in itertools.product("12", repeat=k)),
@@ -146,7 +139,15 @@ MASK_MISTAKES: tuple[tuple[str, Callable[..., list[bool]]], ...] = (
 
 
 def check_mask(answer: Any, given: Any) -> Check:
-    return _compare(answer, masks(), mask_of, MASK_MISTAKES, "(written, tokens, valid)", list)
+    """Judge `mask(written, tokens, valid)` at every place of four small schemas."""
+    how = (_as_mask, "a list of True and False, one for each token")
+    return _compare(answer, masks(), mask_of, MASK_MISTAKES, "(written, tokens, valid)", how)
+
+
+def _as_mask(value: Any) -> list[bool] | None:
+    """What was returned, if it is of that form."""
+    right = isinstance(value, list | tuple) and len(value) == len(TOKENS) and all(isinstance(v, bool) for v in value)
+    return list(value) if right else None
 
 
 # ----------------------------------------------------------------------------------- 13.3  retry(attempt, budget)
@@ -215,11 +216,12 @@ def check_retry(answer: Any, given: Any) -> Check:
         found = []
         for kinds, budget in EPISODES:
             tool = Tool(kinds)
-            boxed = lambda one, two: (policy(one, two),)  # noqa: E731  (None is an answer here)
-            result, problem = attempt(boxed, (tool, budget), "(attempt, budget)")
+            result, problem = _attempt(policy, (tool, budget), "(attempt, budget)")
+            if not problem and not isinstance(result, str | None):
+                problem = f"It returns {shown(result)}; return the text of the first result, or None."
             if problem:
                 return [], problem
-            found.append((result[0], tool.asked))
+            found.append((result, tool.asked))
         return found, ""
 
     mine, problem = played(answer)
@@ -236,38 +238,45 @@ def check_retry(answer: Any, given: Any) -> Check:
     (result, asked), (wanted, often) = mine[n], right[n]
     return False, (
         f"Not yet: where the tool says {', '.join(EPISODES[n][0])} and the budget is {EPISODES[n][1]}, you return "
-        f"{result!r} after {asked} calls; it should be {wanted!r} after {often}."
+        f"{shown(result)} after {asked} calls; it should be {wanted!r} after {often}."
     )
 
 
 def _compare(
     answer: Any, cases: Sequence[tuple[Any, ...]], oracle: Callable[..., Any],
-    mistakes: Sequence[tuple[str, Callable[..., Any]]], taken: str, kind: type,
+    mistakes: Sequence[tuple[str, Callable[..., Any]]], taken: str, form: tuple[Callable[[Any], Any], str],
 ) -> Check:  # fmt: skip
-    """Run an answer on all cases; known mistakes are told by their sign, others by the first case that differs."""
+    """Run an answer on all cases; known mistakes are told by their sign, others by the first case that differs.
+
+    Args:
+        form: reads a result, None if it is of another form; and what it should be, in words.
+    """
+    read, wanted = form
     if not callable(answer):
         return False, f"Pass the function itself, without calling it; this is a {type(answer).__name__}."
     found, right = [], [oracle(*case) for case in cases]
     for case in cases:
-        result, problem = attempt(lambda *given: (answer(*given),), case, taken)
+        result, problem = _attempt(answer, case, taken)
         if problem:
             return False, problem
-        found.append(result[0])
+        found.append(None if result is None else read(result))
+        if found[-1] is None and result is not None:
+            return False, f"It returns {shown(result)}; return {wanted}."
     if all(each is None for each in found):
-        return False, "It returns nothing yet: end the function with `return` and the result."
-    found = [kind(each) if isinstance(each, tuple) else each for each in found]
+        return False, NOTHING
     if found == right:
         return True, f"`{answer.__name__}` is right in all {len(cases)} cases."
     for told, mistake in mistakes:
         if found == [mistake(*case) for case in cases]:
             return False, told
-    case, mine, wanted = next(each for each in zip(cases, found, right, strict=True) if each[1] != each[2])
-    return False, f"Not yet: for {case[0]!r} it returns {_short(mine)}, and it should be {_short(wanted)}."
+    case, mine, best = next(each for each in zip(cases, found, right, strict=True) if each[1] != each[2])
+    return False, f"Not yet: for {shown(case[0])} it returns {shown(mine)}, and it should be {shown(best)}."
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 160 else f"{text[:159]}…"
+def _attempt(answer: Callable[..., Any], args: tuple[Any, ...], taken: str) -> tuple[Any, str]:
+    """As `attempt`, but None may be an answer."""
+    result, problem = attempt(answer, args, taken)
+    return (None, "") if problem == NOTHING else (result, problem)
 
 
 CHECKS = {"13.1": check_calls, "13.2": check_mask, "13.3": check_retry}

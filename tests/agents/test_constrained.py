@@ -194,11 +194,12 @@ def test_where_only_one_token_is_allowed_there_is_no_choice(random_nano):
 
 
 def test_a_likely_answer_that_is_allowed_is_the_answer(nano):
-    """The nano answers a question of its world rightly; a schema that permits the answer does not change it."""
-    free = nano.chat("Is 3 larger than 2? Which is larger, 463 or 229?").content
-    assert str(generate_json(nano, [{"role": "user", "content": "Which is larger, 463 or 229?"}],
-                             {"enum": [463, 229]})) == "463"  # fmt: skip
-    assert isinstance(free, str)
+    """The nano answers questions of its world rightly; a schema that permits the answer does not change it."""
+    for larger, smaller in ((115, 84), (90, 40)):
+        question = f"Which is larger, {smaller} or {larger}?"
+        asked = [{"role": "user", "content": question}]
+        assert nano.chat(question).content == str(larger)
+        assert generate_json(nano, asked, {"enum": [smaller, larger]}) == larger
 
 
 @dataclass

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import qwen35_lab as lab
-from qwen35_lab.agents import episodes, replay, shares, solve
+from qwen35_lab.agents import Said, episodes, replay, shares, solve
 from qwen35_lab.agents.faults import write_call
 from qwen35_lab.inputs import parse_answer
 from qwen35_lab.nano.marks import TOOL_LOOP
@@ -48,6 +48,10 @@ def test_episodes_are_the_same_each_time_and_of_every_kind():
     assert [each.question for each in some] != [each.question for each in episodes(60, seed=1)]
 
 
+def is_said(step):
+    return isinstance(step, Said)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("way", json.loads(RECORD.read_text(encoding="utf-8")).keys() - {"how"})
@@ -57,6 +61,9 @@ def test_the_nano_solves_its_share_of_held_out_episodes(way):
     outcomes = solve(lab.load("nano"), episodes(EPISODES, final=way == "final"))
     solved, asked = shares(outcomes)["all"]
     assert asked == EPISODES and abs(solved - recorded["solved"]) <= 2, "measure again: see the file's `how`"
+    assert abs(sum(outcome.called for outcome in outcomes) - recorded["called"]) <= 2
+    unread = [outcome for outcome in outcomes if any(step.malformed for step in outcome.run.steps if is_said(step))]
+    assert len(unread) == recorded["malformed"], "what is lost is lost in well-formed calls, and in what is said of them"
     assert recorded["reached"] == (recorded["solved"] >= TOOL_LOOP * EPISODES)
     assert all(outcome.run.ended for outcome in outcomes)
     assert all(replay(outcome.run).steps == outcome.run.steps for outcome in outcomes[:20])
