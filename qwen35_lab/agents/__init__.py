@@ -16,6 +16,7 @@ from .narrow import Limits, narrow
 from .replaying import replay
 from .round_trip import random_calls, round_trip
 from .schema import Misfit, convert, describe
+from .talking import looped
 from .toolbox import Observation, Toolbox
 from .transcript import Called, Ended, Observed, Prompted, Said, Told, Transcript
 
@@ -23,6 +24,6 @@ __all__ = [
     "FAULTS", "NEEDS", "TOOL_FAULTS", "Budget", "Called", "Ended", "Episode", "Game", "Grammar", "Limits", "Misfit",
     "NotAllowed", "Observation", "Observed", "Outcome", "Prompted", "Said", "Screen", "Spent", "Told", "Tool",
     "Toolbox", "Transcript", "ask_where", "convert", "describe", "episodes", "faulty_chat", "faulty_tools",
-    "generate_json", "json_text", "kept_to", "look_around", "narrow", "play", "random_calls", "replay", "round_trip",
-    "run", "shares", "solve", "solved_share", "tool", "world_tools",
+    "generate_json", "json_text", "kept_to", "look_around", "looped", "narrow", "play", "random_calls", "replay",
+    "round_trip", "run", "shares", "solve", "solved_share", "tool", "world_tools",
 ]  # fmt: skip

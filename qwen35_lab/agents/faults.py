@@ -5,21 +5,16 @@ run(qwen, messages, faulty_tools(tools, "raises"))
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from ..errors import InputError
 from ..inputs import Answer, ToolCall, parse_answer
 from .toolbox import Given, Toolbox
+from .transcript import write_call
 
 HUGE = 1_000_000  # characters
-
-
-def write_call(name: str, arguments: Mapping[str, Any]) -> str:
-    """A call as the model writes it."""
-    values = "".join(f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in arguments.items())
-    return f"<tool_call>\n<function={name}>\n{values}</function>\n</tool_call>"
 
 
 def _bad_json(call: ToolCall) -> str:

@@ -15,11 +15,12 @@ from dataclasses import asdict
 from typing import Any
 
 from ..errors import InputError, LabError
-from ..inputs import Answer, ToolCall
+from ..inputs import Answer, ToolCall, parse_answer
+from ..serving import Client, LocalServer
 from .budget import Budget, Spent
 from .functions import Need
 from .toolbox import Given, Observation, Toolbox
-from .transcript import Called, Ended, Observed, Prompted, Said, Step, Told, Transcript
+from .transcript import Called, Ended, Observed, Prompted, Said, Step, Told, Transcript, write_call
 
 Chat = Callable[..., Answer]  # (messages, tools=, thinking=, max_new_tokens=) -> Answer, as Qwen.chat
 
@@ -43,7 +44,8 @@ def run(
     """Let a model use tools until it answers.
 
     Args:
-        model: a `Qwen`, or what answers like `Qwen.chat`: (messages, tools=, thinking=, max_new_tokens=) -> `Answer`.
+        model: a `Qwen`, a server, a `Client`, or what answers like `Qwen.chat`: (messages, tools=, thinking=,
+            max_new_tokens=) -> `Answer`.
         messages: so far, or what the user says first; not changed.
         tools: functions with types and a docstring, `Tool`s, or a `Toolbox`.
         budget: limits; see `Budget`.
@@ -66,11 +68,12 @@ class Loop:
         self, model: Any, messages: str | Sequence[Mapping[str, Any]], box: Toolbox, spent: Spent,
         thinking: bool | None = None, sampling: Mapping[str, Any] | None = None,
     ):  # fmt: skip
+        model = model.client if isinstance(model, LocalServer) else model
         self.chat: Chat = model.chat if hasattr(model, "chat") else model
         if not callable(self.chat):
             raise InputError(f"A {type(model).__name__} cannot be asked; pass a Qwen, or a function like Qwen.chat.")
-        owner = model if hasattr(model, "chat_prompt") else getattr(model, "__self__", None)
-        self._prompt = getattr(owner, "chat_prompt", None)
+        owner = model if hasattr(model, "chat") else getattr(model, "__self__", None)
+        self._prompt = owner.prompt if isinstance(owner, Client) else getattr(owner, "chat_prompt", None)
         self._tokenizer = getattr(owner, "tokenizer", None)
         self.messages = _listed(messages)
         self.box, self.spent, self.thinking, self.sampling = box, spent, thinking, dict(sampling or {})
@@ -109,11 +112,10 @@ class Loop:
             self.messages, tools=self.box.offers or None, thinking=self.thinking, max_new_tokens=self.spent.room,
             **self.sampling,
         )  # fmt: skip
-        tokens = self._count(answer.text)
+        text = _whole(answer, self.box.offers)
+        tokens = self._count(text)
         self.spent.steps, self.spent.tokens = self.spent.steps + 1, self.spent.tokens + tokens
-        self.steps.append(
-            Said(answer.text, answer.reasoning, answer.content, answer.malformed, answer.finished, tokens)
-        )
+        self.steps.append(Said(text, answer.reasoning, answer.content, answer.malformed, answer.finished, tokens))
         self.messages.append(answer.message)
         return answer
 
@@ -168,6 +170,14 @@ class Loop:
     def _observe(self, call: ToolCall, seen: Observation) -> None:
         self.steps += [Called(call.name, call.arguments), Observed(call.name, seen.text, seen.kind)]
         self.messages.append({"role": "tool", "name": call.name, "content": seen.text})
+
+
+def _whole(answer: Answer, offers: Any) -> str:
+    """What the model wrote; the calls that a server has taken out are written in again."""
+    if not answer.tool_calls or parse_answer(answer.text, tools=offers).tool_calls:
+        return answer.text
+    calls = "\n".join(write_call(call.name, call.arguments) for call in answer.tool_calls)
+    return f"{answer.text}\n\n{calls}" if answer.text.strip() else calls
 
 
 def _listed(messages: Any) -> list[dict[str, Any]]:

@@ -23,7 +23,10 @@ class Prompted:
 
 @dataclass(frozen=True)
 class Said:
-    """What the model wrote, `text` exactly, and its lanes; `malformed` says why a call in it is none."""
+    """What the model wrote, `text` exactly, and its lanes; `malformed` says why a call in it is none.
+
+    A server that parses calls itself keeps their text; then they stand in `text` as the template writes them.
+    """
 
     text: str
     reasoning: str
@@ -94,6 +97,12 @@ class Transcript:
         return last.why if isinstance(last, Ended) else ""
 
     @property
+    def why(self) -> str:
+        """The same as a sentence, where it is not an answer."""
+        last = self.steps[-1] if self.steps else None
+        return last.text if isinstance(last, Ended) and last.why != "answered" else ""
+
+    @property
     def calls(self) -> list[tuple[str, dict[str, Any]]]:
         """Name and arguments of every call, in order."""
         return [(step.name, dict(step.arguments)) for step in self.steps if isinstance(step, Called)]
@@ -136,6 +145,13 @@ class Transcript:
             raise InputError(
                 f"{path} cannot be read as a transcript ({error}); pass a file of Transcript.save."
             ) from error
+
+
+def write_call(name: str, arguments: Mapping[str, Any]) -> str:
+    """A call as the model writes it: texts as they are, everything else as JSON."""
+    written = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in arguments.items()}
+    values = "".join(f"<parameter={key}>\n{value}\n</parameter>\n" for key, value in written.items())
+    return f"<tool_call>\n<function={name}>\n{values}</function>\n</tool_call>"
 
 
 def _step(found: Mapping[str, Any]) -> Step:

@@ -63,7 +63,7 @@ def test_the_nano_solves_its_share_of_held_out_episodes(way):
     assert asked == EPISODES and abs(solved - recorded["solved"]) <= 2, "measure again: see the file's `how`"
     assert abs(sum(outcome.called for outcome in outcomes) - recorded["called"]) <= 2
     unread = [outcome for outcome in outcomes if any(step.malformed for step in outcome.run.steps if is_said(step))]
-    assert len(unread) == recorded["malformed"], "what is lost is lost in well-formed calls, and in what is said of them"
+    assert len(unread) == recorded["malformed"], "else what is lost is lost in well-formed calls and their results"
     assert recorded["reached"] == (recorded["solved"] >= TOOL_LOOP * EPISODES)
     assert all(outcome.run.ended for outcome in outcomes)
     assert all(replay(outcome.run).steps == outcome.run.steps for outcome in outcomes[:20])
