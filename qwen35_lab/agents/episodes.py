@@ -4,6 +4,7 @@ The world's own samples, held out of training, with the tools made real: typed f
 is an episode whose last word is right; which calls led there is kept beside it.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from ..nano.world import Message, Question, Sample, draw, execute
+from ..paths import data_path
 from .budget import Budget
 from .functions import Tool, tool
 from .loop import run
@@ -101,6 +103,11 @@ def solve(
         done = run(model, episode.messages, Toolbox(episode.tools), budget=budget, thinking=episode.thinking)
         found.append(Outcome(episode, done))
     return found
+
+
+def on_record() -> dict[str, Any]:
+    """What the nano that is shipped did with 200 episodes: "said" by it, or with "final" tools; counts, and how."""
+    return json.loads(data_path("nano-training", "tool_loop.json").read_text(encoding="utf-8"))
 
 
 def shares(outcomes: Sequence[Outcome]) -> dict[str, tuple[int, int]]:

@@ -50,6 +50,7 @@ from .router_lab import router_lab
 from .routing import expert_deck, expert_heat_map, expert_load
 from .scaling import layer_times
 from .score_explorer import ScoreExplorer, score_explorer
+from .screens import game_deck
 from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
 from .stepper import Stepper, step
@@ -66,12 +67,12 @@ __all__ = [
     "cache_growth", "cache_sizes", "channel_chart", "chat", "chunk_deck", "claim", "claims", "claims_table",
     "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings", "dial_curve",
     "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart", "expert_deck",
-    "expert_heat_map", "expert_load", "film_deck", "fit_explorer", "gaze_deck", "half_lives", "heads_deck", "heat_map",
-    "influence_deck", "kinds_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map",
-    "long_context_chart", "memory_replay", "missed_deck", "near_tie_chart", "needle_deck", "note", "noted",
-    "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart", "price_days", "price_explorer",
-    "prompt_deck", "rank_curves", "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "router_lab",
-    "rows_chart", "savings_chart", "score_explorer", "settings_chart", "show_source", "spectrum_chart", "state_cinema",
-    "step", "step_read_chart", "sweep_chart", "table_chart", "tally_chart", "text_ruler", "token_strip",
+    "expert_heat_map", "expert_load", "film_deck", "fit_explorer", "game_deck", "gaze_deck", "half_lives", "heads_deck",
+    "heat_map", "influence_deck", "kinds_deck", "language_chart", "layer_contributions", "layer_times",
+    "logit_lens_map", "long_context_chart", "memory_replay", "missed_deck", "near_tie_chart", "needle_deck", "note",
+    "noted", "parity_chart", "picture", "picture_map", "picture_ruler", "position_chart", "price_days",
+    "price_explorer", "prompt_deck", "rank_curves", "reading_maps", "recall_grid", "residual_norms", "rollback_errors",
+    "router_lab", "rows_chart", "savings_chart", "score_explorer", "settings_chart", "show_source", "spectrum_chart",
+    "state_cinema", "step", "step_read_chart", "sweep_chart", "table_chart", "tally_chart", "text_ruler", "token_strip",
     "touched_chart", "tower_deck", "training_curves", "verdict_chart", "write_erase_decay", "write_replay",
 ]  # fmt: skip

@@ -15,6 +15,8 @@ from .prompt_panel import PromptPanel, PromptToken, Turn
 from .text_ruler import chip
 from .words import listed
 
+ENDS = {"answered": "with an answer", "failed": "the model could not be asked"}
+
 
 def agent_deck(runs: Mapping[str, Transcript], tokenizer: Any, *, provenance: object, name: str = "fault") -> Deck:
     """Dials for the run and the step: the exact prompt in its turns, the raw answer, the call, what the tool said.
@@ -32,10 +34,11 @@ def agent_deck(runs: Mapping[str, Transcript], tokenizer: Any, *, provenance: ob
     frames = [_frames(run, words, longest) for run in runs.values()]
     kinds = ["model", "tools", "loop"]
     written = torch.tensor([_written(run, longest, words) for run in runs.values()], dtype=torch.float64)
+    written /= written[:, -1:].sum(-1, keepdim=True).clamp(min=1)  # one run may be a hundred times as long as another
     return PromptDeck(
         [
             PromptPanel("The loop", frames, over=(name, "step")),
-            Bars("Tokens written so far by", kinds, {"tokens": written}, over=(name, "step"), signed=False),
+            Bars("Share of the run's tokens so far", kinds, {"share": written}, over=(name, "step"), signed=False),
         ],
         [Dial(name, list(runs)), Dial("step", range(1, longest + 1), start=min(3, longest - 1), play=True)],
         caption=_said(runs),
@@ -104,5 +107,8 @@ def _said(runs: Mapping[str, Transcript]) -> str:
     ended: dict[str, Sequence[str]] = {}
     for label, run in runs.items():
         ended[run.ended] = [*ended.get(run.ended, ()), label]
-    told = "; ".join(f"{why}: {listed(list(labels))}" for why, labels in ended.items())
-    return f"{len(runs)} runs of the loop, and how each ended. {told}."
+    told = "; ".join(f"{ENDS.get(why, f'{why} reached their limit')}: {listed(list(labels))}"
+                     for why, labels in ended.items())  # fmt: skip
+    return (
+        f"{len(runs)} run{'s' if len(runs) > 1 else ''} of the loop, by how each ended. {told[:1].upper()}{told[1:]}."
+    )

@@ -166,7 +166,7 @@ def chat(
     through = looped(box, budget=budget) if len(box) else once
     dialogue = Dialogue(backends, max_new_tokens=max_new_tokens, through=through)
     names = listed([f"“{name}”" for name in backends])
-    offered = f"It may call {listed([each.name for each in box])}, which are run here. " if len(box) else ""
+    offered = f"Who answers may call {listed([each.name for each in box])}, which are run here. " if len(box) else ""
     caption = (
         f"Talk to {names}. {offered}Thoughts have a lane of their own, with a dashed edge; the first token's "
         "time and the tokens a second are measured here, where the pieces arrive. At most "

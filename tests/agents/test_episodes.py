@@ -1,18 +1,15 @@
 """Held-out episodes of the nano's world, solved with real tools in the loop."""
 
-import json
-
 import pytest
 
 import qwen35_lab as lab
-from qwen35_lab.agents import Said, episodes, replay, shares, solve
+from qwen35_lab.agents import Said, episodes, on_record, replay, shares, solve
 from qwen35_lab.agents.faults import write_call
 from qwen35_lab.inputs import parse_answer
 from qwen35_lab.nano.marks import TOOL_LOOP
-from qwen35_lab.paths import data_path
 
 EPISODES = 200
-RECORD = data_path("nano-training", "tool_loop.json")  # "said" by the model, or "final" results of tools
+RECORD = on_record()  # "said" by the model, or "final" results of tools
 
 
 class Knowing:
@@ -54,10 +51,10 @@ def is_said(step):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("way", json.loads(RECORD.read_text(encoding="utf-8")).keys() - {"how"})
+@pytest.mark.parametrize("way", sorted(RECORD.keys() - {"how"}))
 def test_the_nano_solves_its_share_of_held_out_episodes(way):
     """The share is on record beside the nano's other marks; where it is below its mark, the record says so too."""
-    recorded = json.loads(RECORD.read_text(encoding="utf-8"))[way]
+    recorded = RECORD[way]
     outcomes = solve(lab.load("nano"), episodes(EPISODES, final=way == "final"))
     solved, asked = shares(outcomes)["all"]
     assert asked == EPISODES and abs(solved - recorded["solved"]) <= 2, "measure again: see the file's `how`"

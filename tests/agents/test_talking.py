@@ -119,7 +119,7 @@ def test_stop_ends_the_loop_and_not_only_the_answer():
 def test_a_chat_says_what_it_may_call_and_refuses_what_is_no_tool():
     with scripted(says(CALL), says(ANSWER)) as url:
         shown = lab.views.chat({"far": lab.Client(url, "m")}, first=QUESTION, tools=[lookup])
-    assert "It may call lookup" in shown.caption() and "tool: 31" in shown.alt()
+    assert "may call lookup" in shown.caption() and "tool: 31" in shown.alt()
     assert shown.static()[:4] == b"\x89PNG"
     with pytest.raises(lab.InputError, match="cannot be called"):
         lab.views.chat({"far": lab.Client("http://127.0.0.1:9", "m")}, tools=[lambda x: x])

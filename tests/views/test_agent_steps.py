@@ -36,11 +36,11 @@ def test_there_is_a_frame_for_every_step(deck):
     assert roles == ["the model says", "the end"]
     assert [turn["role"] for turn in panel["runs"][0][3]] == ["the model says", "the call in it", "add: result"]
     assert "the loop tells the model" in [turn["role"] for frame in panel["runs"][1] for turn in frame]
-    assert bars["title"].startswith("Tokens written")
+    assert bars["title"].startswith("Share of the run") and bars["high"] <= 1
 
 
 def test_the_caption_says_how_each_ended(deck):
-    assert "answered: none and bad JSON" in deck[1].caption()
+    assert "With an answer: none and bad JSON" in deck[1].caption()
     assert "2 runs" in deck[1].caption() and deck[1].static()[:4] == b"\x89PNG"
 
 
