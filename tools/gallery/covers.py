@@ -43,7 +43,7 @@ COVERS = {
     "09": Cover("tape", (0, 185, 1520, 1200), "Drafts that were accepted, and those that were refused, pass by pass"),
     "11": Cover("explorer-prices", (0, 130, 1520, 836), "What a workload costs, by model, at the prices of one day"),
     "12": Cover("chat", (0, 70, 1520, 640), "A chat with a server: a thought, an answer, its times, the exact prompt"),
-    "13": Cover("stepper", (0, 60, 1520, 900), "The loop, step by step: what a model reads, says and is told"),
+    "13": Cover("stepper", (0, 190, 1060, 1010), "The loop, step by step: what a model reads, says and is told"),
     "14": Cover("map", (0, 185, 1520, 1165), "Where in a long text a fact is still known, and by which layer"),
 }
 
