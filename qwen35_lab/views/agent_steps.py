@@ -53,11 +53,14 @@ def _frames(run: Transcript, words: Vocabulary, longest: int) -> list[list[Turn]
     for step in run.steps:
         if isinstance(step, Prompted):
             since = []
-            frames.append([_turn(role, text, words, True) for role, text in _parts(step.text)])
+            unknown = Turn(f"the model reads {step.messages} messages; their exact text is not known here", ())
+            frames.append([_turn(role, text, words, True) for role, text in _parts(step.text)] or [unknown])
             continue
         since.append(_named(step))
         frames.append([_turn(role, text, words, n + 1 == len(since)) for n, (role, text) in enumerate(since)])
-    return frames + [frames[-1]] * (longest - len(frames))
+    last = len(frames)
+    ended = (Turn(f"step {n}: this run has ended at step {last}", ()) for n in range(last + 1, longest + 1))
+    return [*frames, *([turn, *frames[last - 1]] for turn in ended)]
 
 
 def _parts(text: str) -> list[tuple[str, str]]:

@@ -35,6 +35,9 @@ def test_there_is_a_frame_for_every_step(deck):
     roles = [turn["role"] for turn in panel["runs"][0][len(runs["none"].steps) - 1]]
     assert roles == ["the model says", "the end"]
     assert [turn["role"] for turn in panel["runs"][0][3]] == ["the model says", "the call in it", "add: result"]
+    after = panel["runs"][0][-1]
+    assert after[0]["role"] == f"step {longest}: this run has ended at step {len(runs['none'].steps)}"
+    assert len({str(frame) for frame in panel["runs"][0]}) == longest, "no two steps look alike"
     assert "the loop tells the model" in [turn["role"] for frame in panel["runs"][1] for turn in frame]
     assert bars["title"].startswith("Share of the run") and bars["high"] <= 1
 
