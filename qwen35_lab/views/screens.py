@@ -7,7 +7,7 @@ from ..errors import InputError
 from ..nano.world.scene import cells, place
 from .deck import Deck, Dial, Picture
 
-ASKED, TAPPED = 0.2, 1.0  # areas of the squares
+ASKED, TAPPED = 0.25, 1.0  # areas of the squares
 
 
 def game_deck(game: Game, *, provenance: object) -> Deck:
@@ -31,7 +31,7 @@ def game_deck(game: Game, *, provenance: object) -> Deck:
         [
             Picture(
                 "The screenshot", np.stack([turn.picture for turn, *_ in steps]), grid, marks, over=("step",),
-                seen=("step",), limit=TAPPED,
+                seen=("step",), limit=TAPPED, unit=f"({TAPPED:g} a tap, {ASKED:g} a question)",
             ),
         ],
         [Dial("step", [short for _, short, *_ in steps], start=first, play=True)],
@@ -46,11 +46,11 @@ def _steps(turn: Turn) -> list[tuple[str, str, str, float]]:
     found = []
     for question, answer in turn.look.asked:
         where = question.partition(" at the ")[2].rstrip("?")
-        found.append((f"{where or 'where'}? {answer}", f"{question} {answer}", where, ASKED))
+        found.append((f"ask {where or 'where'}", f"{question} {answer}", where, ASKED))
     where, hit = turn.look.tap, f"the {turn.hit}" if turn.hit else "nothing"
     if not where:
         return [*found, ("no tap", "No tap: it was not found", "", TAPPED)]
-    return [*found, (f"tap {where}: {turn.hit or 'nothing'}", f"Tap {where}: hits {hit}", where, TAPPED)]
+    return [*found, (f"tap {where}", f"Tap {where}: hits {hit}", where, TAPPED)]
 
 
 def _caption(game: Game) -> str:
