@@ -32,7 +32,8 @@ from .speculative import Draft, Drafts
 from .trace import Trace
 
 if TYPE_CHECKING:
-    from . import exercises, finetune, nano, recall, views
+    from . import agents, exercises, finetune, nano, recall, views
+    from .agents import generate_json, tool
     from .examples import example
     from .exercises import check, check_solution, progress
     from .views import claim, note, show_source, step
@@ -43,12 +44,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer", "AnswerParser", "Cache", "CheckpointError", "Client", "ConfigError", "Draft", "Drafts", "InputError",
     "LabError", "ModelConfig", "MultimodalModel", "Piece", "Provenance", "Qwen", "Sampling", "ServerError",
-    "TextConfig", "TextModel", "ToolCall", "Trace", "TraceError", "VisionConfig", "Vocabulary", "analysis",
+    "TextConfig", "TextModel", "ToolCall", "Trace", "TraceError", "VisionConfig", "Vocabulary", "agents", "analysis",
     "article_claim", "article_claims", "check", "check_solution", "claim", "diff", "doctor", "edit", "edit_effect",
-    "example", "exercises", "family", "finetune", "from_config", "gap", "inputs", "load", "load_config",
-    "load_tokenizer", "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "prices", "progress",
-    "published", "recall", "record", "routing", "save", "serve", "serve_command", "serving", "show_source", "step",
-    "taps", "views", "vocabulary", "will_it_fit",
+    "example", "exercises", "family", "finetune", "from_config", "gap", "generate_json", "inputs", "load",
+    "load_config", "load_tokenizer", "logit_lens", "nano", "note", "parity_ledger", "parse_answer", "prices",
+    "progress", "published", "recall", "record", "routing", "save", "serve", "serve_command", "serving", "show_source",
+    "step", "taps", "tool", "views", "vocabulary", "will_it_fit",
 ]  # fmt: skip
 
 # What draws needs plotly and the widget libraries, so it is imported when it is first asked for.
@@ -56,6 +57,7 @@ _LATER: dict[str, str] = dict.fromkeys(("views", "claim", "note", "show_source",
 _LATER |= dict.fromkeys(("exercises", "check", "check_solution", "progress"), "exercises")
 _LATER |= {"recall": "recall", "nano": "nano", "finetune": "finetune"}
 _LATER["example"] = "examples"
+_LATER |= dict.fromkeys(("agents", "generate_json", "tool"), "agents")
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,7 @@ LAYERS = [
     {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
     {"training", "recipe", "muon", "nano", "recall", "examples", "serving", "finetune"},
+    {"agents"},
     {"analysis", "claims"},
     {"views"},
     {"exercises", "jobs", "doctor", "cli", "__init__", "__main__"},

@@ -10,6 +10,7 @@ What is passed, tried, and not yet, in all notebooks, says `lab.progress()`.
 from pathlib import Path
 
 from .active import CHECKS as ACTIVE
+from .agents import CHECKS as AGENTS
 from .broken_file import CHECKS as BROKEN_FILE
 from .broken_file import WORDS as FAULTS
 from .broken_file import break_file
@@ -42,7 +43,7 @@ from .wrong import WRONG
 
 CHECKS = {
     **FITTING, **WORDS, **BY_HAND, **FORWARD_PASS, **DELTA_RULE, **DELTANET, **ROPE, **SERVING, **COST, **EXPERTS,
-    **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING, **FEW_BITS, **PRICING, **STREAMS, **WAITING, **PATCHING,
+    **ACTIVE, **VISION, **SNAPSHOTS, **DRAFTING, **FEW_BITS, **PRICING, **STREAMS, **WAITING, **AGENTS, **PATCHING,
     **LONG_DOCUMENTS, **TUNING, **BROKEN_FILE,
 }  # fmt: skip
 
@@ -99,6 +100,15 @@ def progress() -> Progress:
 
 
 __all__ = [
-    "CHECKS", "FAULTS", "WRONG", "Progress", "Verdict", "break_file", "certificate", "check", "check_solution", "plant",
+    "CHECKS",
+    "FAULTS",
+    "WRONG",
+    "Progress",
+    "Verdict",
+    "break_file",
+    "certificate",
+    "check",
+    "check_solution",
+    "plant",
     "progress",
 ]  # fmt: skip

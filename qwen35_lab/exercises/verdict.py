@@ -63,6 +63,7 @@ class Mistake:
 
 
 Result = tuple[Tensor, ...]
+NOTHING = "It returns nothing yet: end the function with `return` and the result."
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
@@ -198,7 +199,7 @@ def attempt(answer: Callable[..., Any], args: tuple, arguments: str) -> tuple[An
         where = f", at `{line}`." if line else "."
         return None, f"It raises {type(error).__name__}: {error}{where}{_lost_axis(error)}"
     if result is None or result is ...:
-        return None, "It returns nothing yet: end the function with `return` and the result."
+        return None, NOTHING
     return result, ""
 
 

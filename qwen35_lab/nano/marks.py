@@ -29,3 +29,4 @@ MARKS = (
 )
 PER_FORWARD = 1.5  # tokens, with drafts of the MTP head
 BUSIEST = 2.0  # even shares that one expert may have to do
+TOOL_LOOP = 0.90  # of held-out episodes, solved end to end by `agents.solve`: calls, results and the last word

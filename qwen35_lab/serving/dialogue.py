@@ -18,6 +18,9 @@ from .local import LocalServer
 from .stream import Clock, Reply
 
 Backend = Qwen | Client | LocalServer
+Messages = list[dict[str, Any]]
+Ask = Callable[..., Answer]  # (messages, tools=, thinking=, max_new_tokens=), as Qwen.chat
+Through = Callable[[Ask, Messages], tuple[Messages, str]]
 DYING_SECONDS = 2.0
 
 
@@ -39,17 +42,32 @@ class Turn:
     notes: list[str] = field(default_factory=list)
 
 
+class Stopped(LabError):
+    """Somebody has pressed stop; `messages` are those that stay."""
+
+    def __init__(self, messages: Messages):
+        super().__init__("The answer was stopped; ask again to go on.")
+        self.messages = messages
+
+
+def once(ask: Ask, messages: Messages) -> tuple[Messages, str]:
+    """The plain way from a question to its answer. Returns all messages, and a note if there is something to say."""
+    return [*messages, ask(messages).message], ""
+
+
 class Dialogue:
     """Turns, and who answers next.
 
     Args:
         backends: name -> model, local server or client.
+        through: how a question comes to its answer, if not by asking `once`: by a loop with tools, for example. The
+            results of tools in its messages become turns of their own.
         changed: called after every change, in the thread that makes it.
     Raises:
         InputError: there is nobody to talk to.
     """
 
-    def __init__(self, backends: Mapping[str, Backend], *, max_new_tokens: int = 256,
+    def __init__(self, backends: Mapping[str, Backend], *, max_new_tokens: int = 256, through: Through = once,
                  changed: Callable[[], None] = lambda: None):  # fmt: skip
         for name, backend in backends.items():
             if not isinstance(backend, Backend):
@@ -61,7 +79,8 @@ class Dialogue:
         self.backend, self.thinking = next(iter(backends)), None
         self.max_new_tokens, self.changed = max_new_tokens, changed
         self.turns: list[Turn] = []
-        self.messages: list[dict[str, Any]] = []
+        self.messages: Messages = []
+        self._through, self._heard = through, 0  # messages that have their turns
         self.error, self.doing = "", ""  # a sentence each
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -158,31 +177,56 @@ class Dialogue:
     # ------------------------------------------------------------------------------------------------- an answer
 
     def _ask(self, text: str, image: str) -> None:
-        self.error, self._last, chosen = "", None, self.backends[self.backend]
+        self.error, self._last = "", None
         if image and not self.sees():
             raise InputError(f"“{self.backend}” has no eyes; take the picture away, or choose another backend.")
-        unanswered = self.turns[-2:-1] if self.turns and self.turns[-1].end == "broken" else []
-        if unanswered and (unanswered[0].text, unanswered[0].image) == (text, image):  # it is being asked again
-            self.turns = self.turns[:-2]
+        if self.turns and self.turns[-1].end == "broken":
+            asked = max(n for n, turn in enumerate(self.turns) if turn.role == "user")
+            if (self.turns[asked].text, self.turns[asked].image) == (text, image):  # it is being asked again
+                self.turns = self.turns[:asked]
         content = [{"type": "image", "image": _opened(image)}, {"type": "text", "text": text}] if image else text
-        question = {"role": "user", "content": content}
-        turn = Turn("assistant", by=self.backend)
-        self.turns += [Turn("user", text, image=image), turn]
-        self.changed()
+        messages = [*self.messages, {"role": "user", "content": content}]
+        self.turns.append(Turn("user", text, image=image))
+        self._heard = len(messages)
         try:
             with torch.inference_mode():  # which is off in a thread of its own
-                answer = self._answer(chosen, [*self.messages, question], turn)
+                self.messages, note = self._through(self._speak, messages)
+            self._hear(self.messages)
+            self.turns[-1].notes += [note] if note else []
+        except Stopped as stopped:
+            self.messages = stopped.messages
         except BaseException:
-            turn.end = "broken"
+            self.turns[-1].end = "broken"
             raise
-        self.messages += [question, answer.message]
-        turn.end = "stopped" if self._stopped.is_set() else {"length": "length"}.get(answer.finished or "", "")
 
-    def _answer(self, chosen: Backend, messages: list[dict[str, Any]], turn: Turn) -> Answer:
+    def _speak(self, messages: Messages, tools: Any = None, thinking: bool | None = None,
+               max_new_tokens: int | None = None) -> Answer:  # fmt: skip
+        """One answer, shown as it comes. Raises Stopped if somebody stops it."""
+        self._hear(messages)
+        self.turns.append(turn := Turn("assistant", by=self.backend))
+        self.changed()
+        how = {"tools": tools, "thinking": self.thinking if thinking is None else thinking}
+        most = min(self.max_new_tokens, max_new_tokens or self.max_new_tokens)
+        answer = self._answer(self.backends[self.backend], messages, turn, {**how, "max_new_tokens": most})
+        if self._stopped.is_set():
+            turn.end = "stopped"
+            raise Stopped([*messages, answer.message])
+        turn.end = {"length": "length"}.get(answer.finished or "", "")
+        self._heard = len(messages) + 1
+        return answer
+
+    def _hear(self, messages: Messages) -> None:
+        """Turns for what was said between two answers, by tools or by the loop that runs them."""
+        for message in messages[self._heard :]:
+            by = message.get("name", "tool") if message["role"] == "tool" else "the loop"
+            self.turns.append(Turn("tool", str(message["content"]), by=by))
+        self._heard = len(messages)
+
+    def _answer(self, chosen: Backend, messages: Messages, turn: Turn, how: Mapping[str, Any]) -> Answer:
         clock = Clock()
         speaker = chosen.client if isinstance(chosen, LocalServer) else chosen
         try:
-            stream = speaker.chat_stream(messages, thinking=self.thinking, max_new_tokens=self.max_new_tokens)
+            stream = speaker.chat_stream(messages, **how)
         except ServerError:
             if self._died():
                 raise ServerError(f"The local server “{self.backend}” has ended; restart it to go on.") from None
@@ -236,12 +280,10 @@ class Dialogue:
         answer = stream.answer
         turn.text, turn.reasoning = answer.content, answer.reasoning
         if isinstance(speaker, Qwen):
-            tokens = (len(speaker.encode(turn.prompt)[0]), len(speaker.tokenizer(answer.text)["input_ids"]))
+            turn.tokens = (len(speaker.encode(turn.prompt)[0]), len(speaker.tokenizer(answer.text)["input_ids"]))
         else:
-            tokens = (stream.usage.prompt, stream.usage.completion)
-            turn.notes = list(stream.notes)
-        turn.tokens = tokens
-        turn.rate = clock.rate(tokens[1]) or turn.rate
+            turn.tokens, turn.notes = (stream.usage.prompt, stream.usage.completion), list(stream.notes)
+        turn.rate = clock.rate(turn.tokens[1]) or turn.rate
 
 
 def _opened(image: str) -> Any:

@@ -6,6 +6,7 @@ plotly, anywidget and ipywidgets are imported here and nowhere else in the packa
 """
 
 from . import claims
+from .agent_steps import agent_deck
 from .article import ClaimsTable, claims_table, price_days, settings_chart, tally_chart, verdict_chart
 from .caches import cache_growth, cache_sizes, rollback_errors
 from .charts import layer_contributions, reading_maps, residual_norms
@@ -51,6 +52,7 @@ from .router_lab import router_lab
 from .routing import expert_deck, expert_heat_map, expert_load
 from .scaling import layer_times
 from .score_explorer import ScoreExplorer, score_explorer
+from .screens import game_deck
 from .size_ruler import PictureRuler, picture_ruler
 from .source import Source, show_source
 from .stepper import Stepper, step
@@ -64,17 +66,18 @@ from .waiting import arrival_chart
 __all__ = [
     "COLOURS", "Chat", "Claim", "ClaimsTable", "ClockWall", "CostExplorer", "Deck", "Figure", "FitExplorer",
     "LayerElevator", "PictureRuler", "PriceExplorer", "ScoreExplorer", "Source", "Stepper", "TextRuler",
-    "acceptance_chart", "acceptance_law_chart", "adapter_deck", "arrival_chart", "attention_pair", "badge",
-    "cache_growth", "cache_sizes", "channel_chart", "chat", "chunk_deck", "claim", "claims", "claims_table",
+    "acceptance_chart", "acceptance_law_chart", "adapter_deck", "agent_deck", "arrival_chart", "attention_pair",
+    "badge", "cache_growth", "cache_sizes", "channel_chart", "chat", "chunk_deck", "claim", "claims", "claims_table",
     "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings", "dial_curve",
     "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart", "expert_deck",
-    "expert_heat_map", "expert_load", "fading_chart", "film_deck", "fit_explorer", "gaze_deck", "half_life_chart",
-    "half_lives", "harm_chart", "heads_deck", "heat_map", "influence_before_after", "influence_deck", "kinds_deck",
-    "language_chart", "layer_contributions", "layer_times", "logit_lens_map", "long_context_chart", "memory_replay",
-    "missed_deck", "near_tie_chart", "needle_deck", "note", "noted", "number_deck", "parity_chart", "picture",
-    "picture_map", "picture_ruler", "position_chart", "price_days", "price_explorer", "prompt_deck", "rank_curves",
-    "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "router_lab", "rows_chart", "savings_chart",
-    "scale_deck", "score_explorer", "settings_chart", "show_source", "spectrum_chart", "state_cinema", "step",
-    "step_read_chart", "sweep_chart", "table_chart", "tally_chart", "text_ruler", "token_strip", "touched_chart",
-    "tower_deck", "training_curves", "verdict_chart", "weight_chart", "write_erase_decay", "write_replay",
+    "expert_heat_map", "expert_load", "fading_chart", "film_deck", "fit_explorer", "game_deck", "gaze_deck",
+    "half_life_chart", "half_lives", "harm_chart", "heads_deck", "heat_map", "influence_before_after", "influence_deck",
+    "kinds_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map", "long_context_chart",
+    "memory_replay", "missed_deck", "near_tie_chart", "needle_deck", "note", "noted", "number_deck", "parity_chart",
+    "picture", "picture_map", "picture_ruler", "position_chart", "price_days", "price_explorer", "prompt_deck",
+    "rank_curves", "reading_maps", "recall_grid", "residual_norms", "rollback_errors", "router_lab", "rows_chart",
+    "savings_chart", "scale_deck", "score_explorer", "settings_chart", "show_source", "spectrum_chart", "state_cinema",
+    "step", "step_read_chart", "sweep_chart", "table_chart", "tally_chart", "text_ruler", "token_strip",
+    "touched_chart", "tower_deck", "training_curves", "verdict_chart", "weight_chart", "write_erase_decay",
+    "write_replay",
 ]  # fmt: skip

@@ -7,13 +7,15 @@ heard while it goes on. The browser is sent the whole conversation, as text, a f
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import traitlets
 
+from ..agents import Budget, Toolbox, looped
+from ..agents.toolbox import Given
 from ..errors import InputError
-from ..serving.dialogue import Backend, Dialogue, Turn
+from ..serving.dialogue import Backend, Dialogue, Turn, once
 from . import theme
 from .chat_png import draw
 from .widget import LabWidget, css, esm
@@ -146,7 +148,8 @@ def _thought(turn: Turn) -> str:
 
 
 def chat(
-    backends: Mapping[str, Backend], *, first: str = "", thinking: bool | None = None, max_new_tokens: int = 256
+    backends: Mapping[str, Backend], *, first: str = "", thinking: bool | None = None, max_new_tokens: int = 256,
+    tools: Toolbox | Given | Iterable[Given] = (), budget: Budget | None = None,
 ) -> Chat:  # fmt: skip
     """Talk to models: a text field, an answer in two lanes, a stop button, and the exact prompt.
 
@@ -155,14 +158,19 @@ def chat(
         first: a question to begin with, asked at once.
         thinking: True, False, or None for each model's own way; to begin with.
         max_new_tokens: of an answer.
+        tools, budget: as in `agents.run`; calls are run here, and a question ends with an answer or at a limit.
     Raises:
         InputError: nobody to talk to, or something else in their place.
     """
-    dialogue = Dialogue(backends, max_new_tokens=max_new_tokens)
+    box = tools if isinstance(tools, Toolbox) else Toolbox(tools)  # type: ignore[arg-type]
+    through = looped(box, budget=budget) if len(box) else once
+    dialogue = Dialogue(backends, max_new_tokens=max_new_tokens, through=through)
     names = listed([f"“{name}”" for name in backends])
+    offered = f"Who answers may call {listed([each.name for each in box])}, which are run here. " if len(box) else ""
     caption = (
-        f"Talk to {names}. Thoughts have a lane of their own, with a dashed edge; the first token's time and the "
-        f"tokens a second are measured here, where the pieces arrive. At most {max_new_tokens} tokens an answer."
+        f"Talk to {names}. {offered}Thoughts have a lane of their own, with a dashed edge; the first token's "
+        "time and the tokens a second are measured here, where the pieces arrive. At most "
+        f"{max_new_tokens} tokens an answer."
     )
     made = Chat(dialogue, caption, thinking=list(THINKING.values()).index(thinking))
     if first:

@@ -36,6 +36,9 @@ WITHIN = {
     "10.3": [lambda odd: ["experts", odd], lambda odd: [[odd]]],
     "11.2": [lambda odd: ROW | {"usd_in": odd}, lambda odd: ROW | {"source": odd}, lambda odd: ROW | {"date": odd}],
     "11.3": [lambda odd: (odd, "model"), lambda odd: ("aime", odd)],
+    "13.1": [lambda odd: lambda text: [(odd, {})], lambda odd: lambda text: [("run", odd)],
+             lambda odd: lambda text: [("run", {"code": odd})], lambda odd: lambda text: [odd]],
+    "13.2": [lambda odd: lambda written, tokens, valid: [odd] * len(tokens)],
 }  # fmt: skip
 
 

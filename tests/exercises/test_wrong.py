@@ -38,6 +38,9 @@ NAMED = {
     "04.3": ("as in a fresh model of transformers",),
     "08.1": ("goes on at its height", "goes on at its width", "max(h, w) positions, not h·w"),
     "09.1": ("Keys and values are cropped", "two share their keys"),
+    "13.1": ("first call only", "not closed is none"),
+    "13.2": ("forget what is already written", "need not finish"),
+    "13.3": ("mistake that stays", "over the budget"),
     "09.2": ("two halves are swapped", "Both norms miss the 1"),
 }
 

@@ -4,9 +4,9 @@ Where a checker compares with known mistakes these are listed beside it. Here ar
 functions, and what is found by a rule of the checker's own.
 """
 
-from . import costs, layers, machines, numbers, tuning
+from . import agents, costs, layers, machines, numbers, tuning
 
-_ALL = {**layers.WRONG, **costs.WRONG, **machines.WRONG, **numbers.WRONG, **tuning.WRONG}
+_ALL = {**layers.WRONG, **costs.WRONG, **machines.WRONG, **numbers.WRONG, **agents.WRONG, **tuning.WRONG}
 WRONG = dict(sorted(_ALL.items()))
 
 __all__ = ["WRONG"]
