@@ -12,6 +12,7 @@ from ..analysis.rounding import Bench, Harm
 from ..errors import LabError
 from ..formats import find_format, round_to, step
 from ..qwen import Qwen, load
+from .numbers import shown
 from .verdict import Mistake, attempt, grade_function
 
 # ------------------------------------------------------------------------- 10.1  eight numbers in e4m3
@@ -72,8 +73,8 @@ def check_by_hand(answer: Any, given: Any) -> tuple[bool, str]:
         return False, "Not written yet: fill in the list and run this cell again."
     try:
         said = [float(value) for value in answer]
-    except (TypeError, ValueError):
-        return False, f"Write a list of {len(VALUES)} numbers; this is {answer!r:.60}."
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return False, f"Write a list of {len(VALUES)} numbers; this is {shown(answer)}."
     if len(said) != len(VALUES):
         return False, f"There are {len(VALUES)} numbers to round, and you have {len(said)}; write one for each."
     right = _hand(lambda x: round_to(x, "e4m3"))
@@ -192,7 +193,7 @@ PROMPTS = (
     "Make JSON: Ana is 53 years old and likes apples.", "Say it in Japanese: I do not see the horse.",
     "Tell a story about a frog and a map.",
 )  # fmt: skip
-LEAST, MOST = 0.75, 0.25  # share of the weights that must be rounded; share of the harm of all twelve that may be done
+LEAST, MOST = 0.75, 0.35  # share of the weights that must be rounded; share of the harm of all twelve that may be done
 
 
 @lru_cache(maxsize=2)
@@ -220,7 +221,7 @@ def check_which(answer: Any, given: Any) -> tuple[bool, str]:
     except LabError as error:  # a model that cannot read the questions
         return False, str(error)
     if strange := [kind for kind in chosen if kind not in alone]:
-        return False, f"There is no {strange[0]!r} among the twelve; they are {', '.join(alone)}."
+        return False, f"There is no {strange[0]!r:.60} among the twelve; they are {', '.join(alone)}."
     found = bench.harm(chosen, "e4m3")
     share, harm = found.weights / whole.weights, found.kl / whole.kl
     said = f"You round {share:.0%} of the weights, and do {harm:.0%} of the harm of rounding all ({found.kl:.2g} nats)."
