@@ -3,8 +3,8 @@
     Mia likes tea. … Now Mia likes rice. What does Mia like?     rice  →  rice is the answer.
 
 The word must still be found in the text. Names and values of the test are pairs that neither the nano's training nor
-these lessons show. The sentence is made of words that the nano has said before: the table that scores them is frozen,
-and of words that were only ever read (`likes`, `where`) an adapter on the layers taught us a third at best.
+these lessons show. The sentence is made of words that the nano has said before. The table that scores words is frozen,
+and sentences with words that it had only read (`what`, `where`) an adapter on the layers did not learn.
 """
 
 import re

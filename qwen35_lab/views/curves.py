@@ -119,7 +119,8 @@ def dial_curve(
         most = int(mean.argmax())
         said.append(
             f"{name}: {number(mean[0])} at {short(x[0])}, {number(mean[-1])} at {short(x[-1])}, best "
-            f"{number(mean[most])} at {short(x[most])}; {len(values)} seeds at most {number(apart)} apart."
+            f"{number(mean[most])} at {short(x[most])}"
+            + (f"; {len(values)} seeds at most {number(apart)} apart." if len(values) > 1 else ".")
         )
     figure = Figure(
         caption=" ".join(said) + (f" Guessing: {number(chance)}." if chance is not None else ""),

@@ -31,6 +31,8 @@ NAMED = {
     "14.1": ("corrupt run itself", "words that are no answers"),
     "14.2": ("That is the rank", "the rank is its exponential", "participation ratio", "stable rank"),
     "14.3": ("forget the context", "for every layer", "Round down", "divide by the tokens of a page"),
+    "15.1": ("The scale is missing", "frozen weight is missing"),
+    "15.2": ("every `model.` is replaced", "`lm_head` keeps its name"),
     "02.1": ("multiply by w.", "eps stands outside", "eps is missing", "rounds before the end", "`.to(x.dtype)`"),
     "03.1": ("computed before the decay", "treat S as [V, K]", "β is missing", "The erase is missing"),
     "03.2": ("divide each key by its length", "are not orthogonal"),

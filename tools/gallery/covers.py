@@ -46,7 +46,7 @@ COVERS = {
     "12": Cover("chat", (0, 70, 1520, 640), "A chat with a server: a thought, an answer, its times, the exact prompt"),
     "13": Cover("stepper", (0, 190, 1060, 1010), "The loop, step by step: what a model reads, says and is told"),
     "14": Cover("map", (0, 185, 1520, 1165), "Where in a long text a fact is still known, and by which layer"),
-    "15": Cover("map", (0, 150, 1520, 800), "Who reads whom in a DeltaNet head, before and after fine-tuning"),
+    "15": Cover("map", (0, 140, 1520, 790), "Who reads whom in a DeltaNet head, before and after fine-tuning"),
 }
 
 
