@@ -132,9 +132,11 @@ class Missed:
 
     @property
     def agreement(self) -> float:
-        """Correlation of the costs in one half of the documents with those in the other; nan of a single one."""
+        """Rank correlation (Spearman) of the costs in one half of the documents with those in the other; nan of a
+        single one. Ranks, because few documents hold a few costs that are far larger than all the others."""
         halves = torch.stack([self.each[:, :, start::2].mean(2).flatten() for start in (0, 1)])
-        return float(torch.corrcoef(halves)[0, 1])
+        ranks = halves.argsort(-1).argsort(-1).double().where(halves.isfinite(), torch.nan)
+        return float(torch.corrcoef(ranks)[0, 1])
 
     @property
     def dearest(self) -> tuple[int, str, int]:

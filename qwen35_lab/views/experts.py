@@ -82,7 +82,7 @@ def missed_deck(found: Missed, *, provenance: object) -> Deck:
         notes=None if whole else [f"experts {', '.join(map(str, row))}" for row in found.experts],
         caption=f"{small:.0%} of the cells are within 0.02 nats of nothing. The largest: without expert {expert} of "
         f"layer {layer}, right answers in {kind} lose {float(found.cost.max()):.2f} nats a token. "
-        f"Half the documents and the other half correlate by {found.agreement:.2f}.",
+        f"By half the documents and by the other half, ranks correlate by {found.agreement:.2f}.",
         provenance=provenance,
     )  # fmt: skip
 
