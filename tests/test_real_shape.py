@@ -3,32 +3,22 @@
 Each step has a process of its own, so that peak memory is that step's alone.
 """
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from official import raw_config
 from official_layout import write_checkpoint
+from resident import STATUS, run
 
 import qwen35_lab as lab
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LOAD = """
-import json, resource, sys
-import torch
-import qwen35_lab as lab
-
-def status(key):
-    lines = open("/proc/self/status").read().splitlines()
-    return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024
-
 before = status("VmRSS")
 qwen = lab.load(sys.argv[1])
 loaded = status("VmHWM") - before
-touched = sum(float(p.view(-1)[::997].float().sum()) for p in qwen.model.parameters())  # bring every page in
+touch(qwen)
 in_memory = status("VmHWM") - before
 ids = torch.arange(40) * 1000
 new = qwen.generate(ids, max_new_tokens=8).tolist()
@@ -38,21 +28,14 @@ print(json.dumps({"loaded": loaded, "in_memory": in_memory, "running": status("V
 """
 
 PEAK = """
-import json, sys
-import torch
-import qwen35_lab as lab
-
 qwen = lab.load(sys.argv[1])
-touched = sum(float(p.view(-1)[::997].float().sum()) for p in qwen.model.parameters())  # bring every page in
+touch(qwen)
 qwen.generate(torch.arange(int(sys.argv[2])) * 1000 % 248_000, max_new_tokens=8)
-line = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(json.dumps({"peak": int(line.split()[1]) * 1024}))
+print(json.dumps({"peak": status("VmHWM")}))
 """
 
 COMPARE = """
-import json, sys
-import torch, transformers
-import qwen35_lab as lab
+import transformers
 transformers.logging.set_verbosity_error()
 ids = torch.randint(0, 248_000, (2, 70), generator=torch.Generator().manual_seed(0))
 mask = torch.ones_like(ids)
@@ -82,13 +65,6 @@ print(json.dumps(found))
 """
 
 
-def run(script: str, *arguments: Path) -> dict:
-    """The script's last printed line, as JSON."""
-    done = subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.strip().splitlines()[-1]) if done.stdout.strip() else {}
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("shape") / "random-0.8B"
@@ -97,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_loading_takes_no_more_memory_than_the_file(folder: Path) -> None:
-    if not Path("/proc/self/status").exists():
+    if not STATUS.exists():
         pytest.skip("peak memory is read from /proc")
     (file,) = folder.glob("*.safetensors")
     size = file.stat().st_size
@@ -118,11 +94,11 @@ def test_it_takes_what_was_told_before_it_was_there(folder: Path, tokens: int) -
 
     The files that transformers writes have no MTP head, and their tower is in memory like the rest.
     """
-    if not Path("/proc/self/status").exists():
+    if not STATUS.exists():
         pytest.skip("peak memory is read from /proc")
     told = lab.will_it_fit("Qwen3.5-0.8B", context=tokens + 8)
     predicted = told.total - told.terms["MTP head"]
-    found = run(PEAK, folder, Path(str(tokens)))["peak"]
+    found = run(PEAK, folder, tokens)["peak"]
     print({"predicted": predicted, "measured": found, "ratio": round(predicted / found, 3)})
     assert 0.9 * found <= predicted <= 1.25 * found
 

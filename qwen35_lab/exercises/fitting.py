@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..doctor.report import STATES
 from ..errors import InputError
 from ..family import Parameters, conv_state_bytes, kv_bytes_per_token, load_config, parameters, state_bytes
 from ..family.stored import stored_bytes
-from .numbers import numbers_of
+from .numbers import as_number, numbers_of
 from .verdict import attempt
 
 # ------------------------------------------------------------- 00.1  bytes_needed(counts, text, bits, context) -> bytes
@@ -88,8 +88,12 @@ def check_bytes(answer: Any, given: Any) -> tuple[bool, str]:
     )
 
 
-def _all_near(found: Iterable[float], right: Iterable[float], within: float) -> bool:
-    return all(abs(a - b) <= within * b for a, b in zip(found, right, strict=True))
+def _all_near(found: Sequence[float], right: Sequence[float], within: float) -> bool:
+    return all(_near(a, b, within) for a, b in zip(found, right, strict=True))
+
+
+def _near(found: float, right: float, within: float) -> bool:
+    return abs(found - right) <= within * right
 
 
 # ------------------------------------------------------ 00.2  (tokens in bfloat16, tokens in int4) of the 9B in 24 GB
@@ -129,22 +133,23 @@ def check_longest(answer: Any, given: Any) -> tuple[bool, str]:
     """Judge two lengths, within two percent."""
     if answer is None or answer is ...:
         return False, "No answer yet: write (tokens in bfloat16, tokens in int4)."
-    pair = isinstance(answer, tuple | list) and len(answer) == 2
-    if not pair or any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in answer):
+    pair = [as_number(n) for n in answer] if isinstance(answer, tuple | list) else []
+    found = [n for n in pair if n is not None and math.isfinite(n)]
+    if len(pair) != 2 or len(found) != 2:
         return False, "Write a pair of numbers: tokens in bfloat16, tokens in int4."
     right = longest_texts()
-    if _all_near(answer, right, 0.02):
+    if _all_near(found, right, 0.02):
         native = load_config(NAME).text.max_position_embeddings
         return True, (
-            f"{answer[0]:,.0f} and {answer[1]:,.0f} tokens. The second is beyond the {native:,} for which the model "
+            f"{found[0]:,.0f} and {found[1]:,.0f} tokens. The second is beyond the {native:,} for which the model "
             "was trained: there memory is no longer the limit."
         )
-    if _all_near(reversed(answer), right, 0.02):
+    if _all_near(found[::-1], right, 0.02):
         return False, "The two are exchanged: bfloat16 first, then int4."
     for diagnosis, change in LENGTHS:
-        if _all_near(answer, longest_texts(**change), 0.02):
+        if _all_near(found, longest_texts(**change), 0.02):
             return False, diagnosis
-    sides = ["right" if _all_near([a], [b], 0.02) else "wrong" for a, b in zip(answer, right, strict=True)]
+    sides = ["right" if _near(a, b, 0.02) else "wrong" for a, b in zip(found, right, strict=True)]
     return False, f"Not yet: the length in bfloat16 is {sides[0]}, the one in int4 is {sides[1]}."
 
 
@@ -248,10 +253,7 @@ def check_worse(answer: Any, given: Any) -> tuple[bool, str]:
         found.append(set(names))
     right = [worse(*visit) for visit in visits]
     if found == right:
-        return (
-            True,
-            f"`{getattr(answer, '__name__', 'it')}` explains {len(VISITS)} visits, also the one without a fault.",
-        )
+        return True, f"`{getattr(answer, '__name__', 'it')}` explains {len(VISITS)} visits, one without a fault."
     for diagnosis, mistake in WORSE_MISTAKES:
         if found == [mistake(*visit) for visit in visits]:
             return False, diagnosis

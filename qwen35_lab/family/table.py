@@ -106,14 +106,14 @@ class FamilyTable:
     def _repr_html_(self) -> str:
         """The same table for Jupyter, in the theme's own colours; without a style sheet it is still a plain table."""
         heads = "".join(
-            f'<th scope="col" style="{NUMBER}">{escape(c.header)}<br><small>{escape(c.unit) or "&nbsp;"}</small></th>'
+            f'<th scope="col" style="{HEAD}">{escape(c.header)}<br><small>{escape(c.unit) or "&nbsp;"}</small></th>'
             for c in self.columns
         )
         body = "".join(self._html_row(n) for n in range(len(self)))
         return (
             f'<div style="overflow-x:auto"><table style="{TABLE}">'
             f'<caption style="{CAPTION}">{escape(self.caption)}</caption>'
-            f'<thead><tr><th scope="col" style="{NAME}">model</th>{heads}</tr></thead>'
+            f'<thead><tr><th scope="col" style="{HEAD};text-align:left">model</th>{heads}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
         )
 
@@ -130,8 +130,9 @@ TABLE = (
     "font-size:var(--jp-ui-font-size1,inherit);color:var(--jp-ui-font-color1,inherit)"
 )
 CAPTION = "caption-side:bottom;text-align:left;padding-top:0.5em;color:var(--jp-ui-font-color2,inherit)"
-NUMBER = "text-align:right;white-space:nowrap;padding:0.2em 0.5em"
-NAME = "text-align:left;white-space:nowrap;padding:0.2em 0.5em"
+HEAD = "text-align:right;vertical-align:bottom;padding:0.2em 0.35em"  # in as many lines as it takes
+NUMBER = "text-align:right;white-space:nowrap;padding:0.2em 0.35em"
+NAME = "text-align:left;white-space:nowrap;padding:0.2em 0.35em"
 RULE = "border-top:1px solid var(--jp-border-color1,currentColor)"
 
 

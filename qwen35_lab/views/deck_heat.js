@@ -88,6 +88,28 @@ function scale(p, colours) {
   return box;
 }
 
+// pointer and arrow keys over a plot of cells: `link` is told the cell that is read, `choose`, if any, the one that is taken
+function handle(plot, rows, columns, deck, link, choose) {
+  let focus = null;
+  const under = e => {
+    const r = plot.getBoundingClientRect(), part = (x, low, length, count) => clamp(Math.floor((x - low) / length * count), 0, count - 1);
+    return [part(e.clientY, r.top, r.height, rows.size), part(e.clientX, r.left, r.width, columns.size)];
+  };
+  plot.addEventListener("pointermove", e => link(...(focus = under(e))));
+  plot.addEventListener("pointerdown", e => choose?.(...under(e)));
+  plot.addEventListener("pointerleave", () => deck.link(null));
+  plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) link(...(focus ??= [0, 0])); });
+  plot.addEventListener("blur", () => deck.link(null));
+  plot.addEventListener("keydown", e => {
+    const [row, column] = focus ?? [0, 0], taken = choose && [" ", "Enter"].includes(e.key) && !e.shiftKey;
+    const to = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
+      Home: [row, 0], End: [row, columns.size - 1] }[e.key];
+    if (taken || to) e.preventDefault();
+    if (taken) choose(row, column);
+    if (to) link(...(focus = [clamp(to[0], 0, rows.size - 1), clamp(to[1], 0, columns.size - 1)]));
+  });
+}
+
 function heat(p, deck) {
   const { rows, columns } = p;
   const box = frameBox(p, "q35-heat");
@@ -114,7 +136,7 @@ function heat(p, deck) {
 
   const ink = canvas.getContext("2d"), image = ink.createImageData(columns.size, rows.size);
   const pixels = new Uint32Array(image.data.buffer), inks = palette(p, deck.colours);
-  let now, size = { width: 0, height: 0 }, focus = null;
+  let now, size = { width: 0, height: 0 };
   function draw(at) {
     now = frameOf(p.values, p.over, at);
     const coded = now instanceof Uint8Array;
@@ -162,26 +184,7 @@ function heat(p, deck) {
 
   const read = (row, column) => p.reading.replace("{row}", label(rows, row)).replace("{column}", label(columns, column));
   const link = (row, column) => deck.link({ panel: me, rows: key(rows), columns: key(columns), row, column, text: read(row, column) });
-  plot.addEventListener("pointermove", e => {
-    const r = plot.getBoundingClientRect(), part = (x, low, length, count) => clamp(Math.floor((x - low) / length * count), 0, count - 1);
-    focus = [part(e.clientY, r.top, r.height, rows.size), part(e.clientX, r.left, r.width, columns.size)];
-    link(...focus);
-  });
-  const choose = () => p.choose && focus?.forEach((place, n) => deck.go(p.choose[n], place));
-  plot.addEventListener("pointerdown", choose);
-  plot.addEventListener("pointerleave", () => deck.link(null));
-  plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) link(...(focus ??= [0, 0])); });
-  plot.addEventListener("blur", () => deck.link(null));
-  plot.addEventListener("keydown", e => {
-    const [row, column] = focus ?? [0, 0];
-    const to = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
-      Home: [row, 0], End: [row, columns.size - 1] }[e.key];
-    if (e.key === "Enter" && !e.shiftKey) choose();
-    if (!to) return;
-    e.preventDefault();
-    focus = [clamp(to[0], 0, rows.size - 1), clamp(to[1], 0, columns.size - 1)];
-    link(...focus);
-  });
+  handle(plot, rows, columns, deck, link, p.choose && ((...cell) => cell.forEach((place, n) => deck.go(p.choose[n], place))));
 
   // which rows and columns a hovered cell means, by the axes' names and sizes
   function places(found) {

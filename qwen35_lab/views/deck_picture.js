@@ -18,7 +18,7 @@ function picture(p, deck) {
   }
 
   const ink = photo.getContext("2d"), image = ink.createImageData(width, height);
-  let now = null, chosen = -1, hovered = null, focus = null, shown = "", size = { width: 0, height: 0 };
+  let now = null, chosen = -1, hovered = null, shown = "", size = { width: 0, height: 0 };
   function draw(at) {
     const asked = p.seen.map(dial => at[dial]).join();
     if (asked !== shown || now === null) {
@@ -66,26 +66,7 @@ function picture(p, deck) {
 
   const read = (row, column) => `row ${row}, column ${column}`;
   const link = (row, column) => deck.link({ panel: me, rows: key(rows), columns: key(columns), row, column, text: read(row, column) });
-  const choose = ([row, column]) => { if (p.dial !== null) deck.go(p.dial, p.first + row * columns.size + column); };
-  const under = e => {
-    const r = plot.getBoundingClientRect(), part = (x, low, length, count) => clamp(Math.floor((x - low) / length * count), 0, count - 1);
-    return [part(e.clientY, r.top, r.height, rows.size), part(e.clientX, r.left, r.width, columns.size)];
-  };
-  plot.addEventListener("pointermove", e => link(...(focus = under(e))));
-  plot.addEventListener("pointerdown", e => choose(under(e)));
-  plot.addEventListener("pointerleave", () => deck.link(null));
-  plot.addEventListener("focus", () => { if (plot.matches(":focus-visible")) link(...(focus ??= [0, 0])); });
-  plot.addEventListener("blur", () => deck.link(null));
-  plot.addEventListener("keydown", e => {
-    const [row, column] = focus ?? [0, 0];
-    const to = { ArrowUp: [row - 1, column], ArrowDown: [row + 1, column], ArrowLeft: [row, column - 1], ArrowRight: [row, column + 1],
-      Home: [row, 0], End: [row, columns.size - 1] }[e.key];
-    if ([" ", "Enter"].includes(e.key) && !e.shiftKey) { e.preventDefault(); choose([row, column]); }
-    if (!to) return;
-    e.preventDefault();
-    focus = [clamp(to[0], 0, rows.size - 1), clamp(to[1], 0, columns.size - 1)];
-    link(...focus);
-  });
+  handle(plot, rows, columns, deck, link, p.dial === null ? null : (row, column) => deck.go(p.dial, p.first + row * columns.size + column));
 
   const place = found => found?.rows === key(rows) && found.columns === key(columns) ? found.row * columns.size + found.column : null;
   const me = { box, draw, title: p.title, point(found) {

@@ -24,6 +24,7 @@ def test_the_right_answers_pass():
     lengths = [(24e9 - sum(t[name] for name in kept)) / (t["keys and values"] / 1_000) for t in terms.values()]
     verdict = lab.check("00.2", lengths)
     assert verdict and "262,144" in verdict.message
+    assert lab.check("00.2", tuple(torch.tensor(lengths))), "numbers of another kind are numbers"
     assert lab.check("00.3", fitting.worse)
     assert lab.check("00.3", lambda before, after: sorted(fitting.worse(before, after)))
 
@@ -75,3 +76,5 @@ def test_an_unknown_fault_and_no_functions_are_refused_politely():
         assert "function itself" in lab.check(exercise, 3).message
         assert "returns nothing yet" in lab.check(exercise, lambda *a: None).message
     assert "No answer yet" in lab.check("00.2", None).message
+    for answer in ((1.0,), (1, 2, 3), (1, float("nan")), (True, 1), ("1", "2"), 5, {1, 2}):
+        assert "Write a pair of numbers" in lab.check("00.2", answer).message, answer
