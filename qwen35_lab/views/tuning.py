@@ -63,7 +63,7 @@ def adapter_deck(
     ])  # fmt: skip
     return Deck(
         [
-            *(Curves(title, rank, series(number), ("targets",), "rank", log=True) for title, number in MEASURES.items()),
+            *(Curves(title, rank, series(of), ("targets",), "rank", log=True) for title, of in MEASURES.items()),
             Bars("Trained at this rank, %", list(costs), {"of the model": here}, ("targets", "rank"), signed=False),
         ],
         [Dial("targets", choices), Dial("rank", ranks, start=len(ranks) // 2)],
