@@ -13,6 +13,7 @@ Source: Hu et al. 2021 (arXiv 2106.09685), §4.1; the adapter's code is peft's (
 Taps of an adapted feed-forward have longer names; to trace what was learnt, trace `merged()`.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,8 @@ class Tuned:
     """
 
     def __init__(self, base: Qwen, names: Sequence[str], rank: int, alpha: float, seed: int):
-        peft = _peft()
+        with _quiet_imports():
+            peft = _peft()
         self.base, self.names, self.rank, self.alpha = base, list(names), rank, alpha
         self._learnt = [(p, p.requires_grad) for p in base.model.parameters()]
         self.qwen = base.twin()
@@ -64,7 +66,7 @@ class Tuned:
         chosen = peft.LoraConfig(
             r=rank, lora_alpha=alpha, target_modules="|".join(map(re.escape, linear)) or [], target_parameters=stacked
         )  # fmt: skip
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _quiet_imports():
             torch.manual_seed(seed)
             # of the layers alone: peft compares the ends of names, and the MTP head has a layer 0 too
             self._lora: Any = peft.LoraModel(self.qwen.model.layers, chosen, NAME)
@@ -147,6 +149,17 @@ def _split(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Modules that are matrices, and parameters that are stacks of them."""
     stacked = [name for name in names if name.rpartition(".")[2] in STACKED]
     return [name.removesuffix(".weight") for name in names if name not in stacked], stacked
+
+
+@contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """peft imports torchao where that is installed, which logs warnings about kernels that nobody here asks for."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _peft() -> Any:

@@ -10,9 +10,24 @@ from ..analysis.influence import influence_map
 from ..errors import InputError
 from ..finetune import Cost
 from ..trace import Trace
-from .deck import Axis, Curves, Deck, Dial, Heat
+from .deck import Axis, Bars, Curves, Deck, Dial, Heat
 from .influence import TAKES
 from .words import short
+
+
+def _size(bytes: int) -> str:
+    return f"{short(bytes / 1e9)} GB" if bytes >= 1e9 else f"{short(bytes / 1e6)} MB"
+
+
+def _percent(cost: Cost) -> float:
+    return 100 * cost.share
+
+
+def _megabytes(cost: Cost) -> float:
+    return cost.bytes / 1e6
+
+
+MEASURES = {"Trained, % of the model": _percent, "Memory beside the weights, MB": _megabytes}
 
 
 def adapter_deck(
@@ -42,27 +57,19 @@ def adapter_deck(
         most = max((found[-1].share, choice) for choice, found in each.items() if found)
         said.append(f"{name}: at most {most[0]:.1%} is trained ({most[1]}, rank {ranks[-1]}); all its weights would "
                     f"take {_size(every)}")  # fmt: skip
+    here = torch.tensor([  # [targets, rank, model]
+        [[_percent(each[choice][n]) if each[choice] else 0.0 for each in costs.values()] for n in range(len(ranks))]
+        for choice in choices
+    ])  # fmt: skip
     return Deck(
         [
-            Curves(title, rank, series(number), ("targets",), "rank", log=True)
-            for title, number in (("Trained, % of the model", _percent), ("Memory beside the weights, MB", _megabytes))
+            *(Curves(title, rank, series(of), ("targets",), "rank", log=True) for title, of in MEASURES.items()),
+            Bars("Trained at this rank, %", list(costs), {"of the model": here}, ("targets", "rank"), signed=False),
         ],
         [Dial("targets", choices), Dial("rank", ranks, start=len(ranks) // 2)],
         caption="; ".join(said) + ". Memory is the adapter, its gradient and AdamW's two means in float32.",
         provenance=provenance,
     )  # fmt: skip
-
-
-def _size(bytes: int) -> str:
-    return f"{short(bytes / 1e9)} GB" if bytes >= 1e9 else f"{short(bytes / 1e6)} MB"
-
-
-def _percent(cost: Cost) -> float:
-    return 100 * cost.share
-
-
-def _megabytes(cost: Cost) -> float:
-    return cost.bytes / 1e6
 
 
 def influence_before_after(before: Trace, after: Trace, layer: int) -> Deck:
