@@ -181,8 +181,9 @@ class VisionAttention(nn.Module):
             return _frame_by_frame(q[0], k[0], v[0], sizes[0])[None]
         patches = torch.tensor(frames)
         order = patches.repeat_interleave(patches).argsort(stable=True).to(q.device)
-        parts = (z[0, order].split([size * frames.count(size) for size in sizes]) for z in (q, k, v))
-        done = [_frame_by_frame(*qkv, size) for *qkv, size in zip(*parts, sizes, strict=True)]
+        widths = [size * frames.count(size) for size in sizes]
+        queries, keys, values = (z[0, order].split(widths) for z in (q, k, v))
+        done = [_frame_by_frame(*each) for each in zip(queries, keys, values, sizes, strict=True)]
         return torch.cat(done)[order.argsort()][None]
 
     def _attend_readably(self, q: Tensor, k: Tensor, v: Tensor, grids: Sequence[Grid]) -> Tensor:
@@ -199,8 +200,8 @@ class VisionAttention(nn.Module):
 
 def _frame_by_frame(q: Tensor, k: Tensor, v: Tensor, size: int) -> Tensor:
     """Attention within each frame of so many patches: q, k, v, and the result [patch, head, feature]"""
-    y = F.scaled_dot_product_attention(*(rearrange(z, "(t p) h d -> t h p d", p=size) for z in (q, k, v)))
-    return rearrange(y, "t h p d -> (t p) h d")
+    q, k, v = (rearrange(z, "(t p) h d -> t h p d", p=size) for z in (q, k, v))
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "t h p d -> (t p) h d")
 
 
 class VisionMLP(nn.Module):
