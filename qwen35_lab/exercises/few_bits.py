@@ -12,7 +12,7 @@ from ..analysis.rounding import Bench, Harm
 from ..errors import LabError
 from ..formats import find_format, round_to, step
 from ..qwen import Qwen, load
-from .numbers import shown
+from .numbers import as_number, shown
 from .verdict import Mistake, attempt, grade_function
 
 # ------------------------------------------------------------------------- 10.1  eight numbers in e4m3
@@ -72,8 +72,11 @@ def check_by_hand(answer: Any, given: Any) -> tuple[bool, str]:
     if answer is None or answer is ...:
         return False, "Not written yet: fill in the list and run this cell again."
     try:
-        said = [float(value) for value in answer]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+        read = [as_number(value) for value in answer]
+    except TypeError:  # nothing to go through, or a tensor without axes
+        read = [None]
+    said = [value for value in read if value is not None]
+    if len(said) < len(read):
         return False, f"Write a list of {len(VALUES)} numbers; this is {shown(answer)}."
     if len(said) != len(VALUES):
         return False, f"There are {len(VALUES)} numbers to round, and you have {len(said)}; write one for each."
@@ -221,7 +224,7 @@ def check_which(answer: Any, given: Any) -> tuple[bool, str]:
     except LabError as error:  # a model that cannot read the questions
         return False, str(error)
     if strange := [kind for kind in chosen if kind not in alone]:
-        return False, f"There is no {strange[0]!r:.60} among the twelve; they are {', '.join(alone)}."
+        return False, f"There is no {shown(strange[0])} among the twelve; they are {', '.join(alone)}."
     found = bench.harm(chosen, "e4m3")
     share, harm = found.weights / whole.weights, found.kl / whole.kl
     said = f"You round {share:.0%} of the weights, and do {harm:.0%} of the harm of rounding all ({found.kl:.2g} nats)."

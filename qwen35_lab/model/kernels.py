@@ -32,7 +32,10 @@ def delta_rule(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """In chunks for a text, step by step for one token, which has no gradient; symbols as in delta_rule.py."""
-    from fla.ops.gated_delta_rule import chunk_gated_delta_rule, fused_recurrent_gated_delta_rule
+    from fla.ops.gated_delta_rule import (  # pyright: ignore[reportMissingImports]
+        chunk_gated_delta_rule,
+        fused_recurrent_gated_delta_rule,
+    )
 
     step = v.shape[1] == 1 and not torch.is_grad_enabled()
     kernel = fused_recurrent_gated_delta_rule if step else chunk_gated_delta_rule
