@@ -38,7 +38,7 @@ NOISE = {
     r"net::ERR_ABORTED": "the page was left, or a picture replaced, while it loaded",
     r"WebSocket is closed before the connection is established": "the page was left while it loaded",
     r"warning: Plugin @jupyterlab/\S+ (\(.* dependants\) took|is taking)": "JupyterLab's own start, on a busy machine",
-    r"\[anywidget\] Failed to initialize model\.": "its clock of two seconds; a widget that fails says why, in other words",
+    r"\[anywidget\] Failed to initialize model\.": "its clock of two seconds; who fails says why in other words",
 }
 
 
