@@ -55,7 +55,9 @@ def family_fits(place: Device) -> Finding:
         lines.append(name.ljust(18) + "".join((f"{n // 1024}k" if n else "–").rjust(10) for n in cells))
     count = sum(longest[name, PRECISIONS[-1]] > 0 for name in OFFICIAL)
     says = f"{count} of the eight fit, in four bits, into the {memory.in_words(place.bytes)} that are free. "
-    says += "Longest text, in thousands of tokens (1,024):\n" + "\n".join(lines)
+    tried = ", ".join(f"{n // 1024}k" for n in CONTEXTS)
+    says += f"The longest of {tried} tokens (k: 1,024), in an engine that computes in such weights; this package holds "
+    says += "FP8 in 16 bits:\n" + "\n".join(lines)
     fix = "lab.will_it_fit(…) has it term by term." if count else "Free some memory; the shipped models need little."
     return Finding(TOPIC, f"what fits, {place.name}", "fine" if count else "note", says, fix, rows)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..checkpoint import write_model
+from ..errors import CheckpointError
 from ..files import write_file
 from ..qwen import Qwen, load
 from ..training import History
@@ -155,8 +156,14 @@ def publish(run: Run, scores: Scores | None = None) -> Path:
 
 
 def score_folder(folder: str | Path, n: int = 500, split: str = "test", device: str = "cpu") -> Scores:
-    """Score a checkpoint, or the one in a run's folder; there the card gets the scores, too."""
+    """Score a checkpoint, or the one in a run's folder; there the card gets the scores, too.
+
+    Raises:
+        CheckpointError: there is no such folder, or what `load` refuses.
+    """
     folder = Path(folder).resolve()
+    if not folder.exists():
+        raise CheckpointError(f"There is no folder {folder}; train a nano into it, or score the one in data/nano.")
     kept = folder / MODEL if (folder / MODEL / "config.json").exists() else folder
     qwen = load(kept, device=device)
     scores = score(qwen, n, split=split, familiar=n)
