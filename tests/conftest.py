@@ -30,7 +30,7 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.line("left out: tests/cuda, which want an NVIDIA GPU")
     passed = terminalreporter.stats.get("passed", [])
     took = {report.nodeid: dict(report.user_properties).get("seconds") for report in passed if report.when == "call"}
-    if took := {name.split("[")[-1].partition("]")[0]: seconds for name, seconds in took.items() if seconds is not None}:
+    if took := {name.split("[")[-1].partition("]")[0]: n for name, n in took.items() if n is not None}:
         terminalreporter.section("seconds of the notebooks, on this machine now")
         for name, seconds in sorted(took.items()):
             terminalreporter.line(f"{name:46}{seconds:7.1f}")
