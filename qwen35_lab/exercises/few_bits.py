@@ -194,9 +194,10 @@ TWELVE = (
 PROMPTS = (
     "Which is larger, 463 or 229?", "Ana lives in Rome. Ben likes plums. Now Ana lives in Oslo.\nWhere does Ana live?",
     "Make JSON: Ana is 53 years old and likes apples.", "Say it in Japanese: I do not see the horse.",
-    "Tell a story about a frog and a map.",
+    "Tell a story about a frog and a map.", "What is 417 + 230?", "Tell a story about a cat and a ball.",
+    "Say it in Greek: The dog is in the garden.",
 )  # fmt: skip
-LEAST, MOST = 0.75, 0.35  # share of the weights that must be rounded; share of the harm of all twelve that may be done
+LEAST, MOST = 0.75, 0.25  # share of the weights that must be rounded; share of the harm of all twelve that may be done
 
 
 @lru_cache(maxsize=2)

@@ -80,18 +80,18 @@ class VisionTower(nn.Module):
         """The square position table, interpolated to every picture's grid, its corners kept: [patch, feature]"""
         side = int(self.config.num_position_embeddings**0.5)
         table = rearrange(wide(self.pos_embed.weight)[: side * side], "(h w) d -> 1 d h w", h=side)
-        parts: dict[Grid, Tensor] = {}  # many pictures share a grid
-        for grid in dict.fromkeys(grids):
-            grown = F.interpolate(table, grid[1:], mode="bilinear", align_corners=True)[0]
-            parts[grid] = self._in_order(rearrange(grown, "d h w -> h w d"), grid[0])
-        return torch.cat([parts[grid] for grid in grids])
+        parts = []
+        for frames, rows, columns in grids:
+            grown = F.interpolate(table, (rows, columns), mode="bilinear", align_corners=True)[0]
+            parts.append(self._in_order(rearrange(grown, "d h w -> h w d"), frames))
+        return torch.cat(parts)
 
     def rotary(self, grids: Sequence[Grid], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """cos and sin of every patch, [1, patch, head feature]: half of the pairs turn by row, half by column."""
         device, wide_dtype = self.pos_embed.weight.device, torch.promote_types(dtype, torch.float32)
         half = self.config.hidden_size // self.config.num_heads // 2
         frequencies = THETA ** -(torch.arange(0, half, 2, device=device, dtype=wide_dtype) / half)
-        parts: dict[Grid, Tensor] = {}
+        parts: dict[Grid, Tensor] = {}  # many pictures share a grid
         for grid in dict.fromkeys(grids):
             lines = (torch.arange(n, device=device) for n in grid[1:])
             parts[grid] = self._in_order(torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1), grid[0])

@@ -6,6 +6,7 @@ own file. State travels as text: Colab's widget manager loses binary messages.
 
 import base64
 import json
+import re
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ import numpy as np
 from . import theme
 
 HERE = Path(__file__).parent
+COMMENT = re.compile(r"^\s*//.*\n", re.MULTILINE)  # a line of a script that is nothing else
 
 
 def esm(*names: str) -> str:
-    """The scripts of that name in this folder, one after the other; only the last one exports."""
-    return "\n".join((HERE / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    """The scripts of that name in this folder, one after the other; only the last one exports. Comments stay here."""
+    return "\n".join(COMMENT.sub("", (HERE / f"{name}.js").read_text(encoding="utf-8")) for name in names)
 
 
 def css(*names: str) -> str:

@@ -118,7 +118,7 @@ def test_a_choice_is_judged_by_the_model_it_is_about():
 
 @pytest.mark.parametrize("answer, words", [
     (None, "Not written yet"), ([], "Not written yet"), ("experts", "Write a list of names"),
-    ([1, 2], "Write a list of names"), (list(TWELVE), "Leave out `"), (["experts"], "saves too little"),
+    ([1, 2], "Write a list of names"), (list(TWELVE), "Leave out `norms`"), (["experts"], "saves too little"),
 ])  # fmt: skip
 def test_a_choice_that_is_none_or_too_much_or_too_little(answer, words):
     verdict = lab.check("10.3", answer)

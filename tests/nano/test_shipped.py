@@ -124,6 +124,6 @@ def test_the_rest_begins_as_recorded(tmp_path):
 def _alike(again: list[float], recorded: list[float]) -> None:
     """Equal at first; later as close as rounding on another kind of CPU lets them stay."""
     assert len(again) == len(recorded) == AGAIN
-    np.testing.assert_allclose(again[:5], recorded[:5], rtol=1e-3)  # later rounding grows
+    np.testing.assert_allclose(again[:10], recorded[:10], rtol=1e-3)
     drift = np.abs(np.array(again) - recorded) / recorded
     assert np.median(drift) < 0.05 and drift[:50].max() < 0.1

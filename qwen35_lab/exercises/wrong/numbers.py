@@ -22,7 +22,7 @@ WRONG: dict[str, tuple[Mistake, ...]] = {
     "10.3": (
         Mistake("Leave out `", list(few_bits.TWELVE)),
         Mistake("Leave out `", SMALL),
-        Mistake("That saves too little: `", ["attention q"]),
+        Mistake("saves too little: `shared expert`", ["attention q"]),
         Mistake("no 'head' among the twelve", ["head"]),
         Mistake("Write a list of names", "experts"),
     ),
