@@ -38,8 +38,9 @@ NOISE = {
     r"net::ERR_ABORTED": "the page was left, or a picture replaced, while it loaded",
     r"WebSocket is closed before the connection is established": "the page was left while it loaded",
     r"warning: Plugin @jupyterlab/\S+ (\(.* dependants\) took|is taking)": "JupyterLab's own start, on a busy machine",
-    r"\[anywidget\] Failed to initialize model\.": "its clock of two seconds; who fails says why in other words",
 }
+# anywidget says this of every widget that has not begun after two seconds; on a busy machine many begin later.
+LATE = "[anywidget] Failed to initialize model."
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class Tab:
         self.patience = SOON_SECONDS
         self.outside: list[str] = []
         self.faults: list[str] = []
+        self.late: list[str] = []
         self.context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
         self.context.set_default_timeout(PAGE_MS)
         self.context.route(lambda url: not self.is_ours(url), self.refuse)
@@ -137,13 +139,18 @@ class Tab:
         page.on("requestfailed", lambda it: self.is_ours(it.url) and self.note(f"failed: {it.url} {it.failure}"))
 
     def note(self, fault: str) -> None:
-        if not any(re.search(pattern, fault) for pattern in NOISE):
+        if LATE in fault:
+            self.late.append(fault)
+        elif not any(re.search(pattern, fault) for pattern in NOISE):
             self.faults.append(fault)
 
     def errors(self) -> list[str]:
         """All that a notebook must not do: in a cell, in a widget or a callback, in the page or on the network."""
         asked = [f"asked another machine: {url}" for url in self.outside]
-        return asked + self.faults + self.page.evaluate("reader.errors()")
+        late = (
+            self.late if self.page.locator(".jp-OutputArea-output > .lm-Widget:empty").count() else []
+        )  # which have not begun since
+        return asked + self.faults + late + self.page.evaluate("reader.errors()")
 
     def resize(self, width: int = WIDTH, height: int = HEIGHT) -> None:
         self.page.set_viewport_size({"width": width, "height": height})
