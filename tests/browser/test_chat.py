@@ -1,12 +1,11 @@
 """The chat in a real browser: as a page alone, and in JupyterLab against a live local server that is killed."""
 
-import os
 import re
-import signal
 from pathlib import Path
 
 import pytest
 from browser.access import barriers
+from browser.talk import Talk
 from serving.scripted import event, says, scripted
 
 import qwen35_lab as lab
@@ -65,27 +64,22 @@ def test_nothing_sticks_out_on_narrow_screens(open_page, width):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_live_server_answers_is_stopped_dies_and_comes_back(sample):
-    lab = sample(*CELLS)
-    page, log = lab.page, lab.page.locator(".q35-log")
-    lab.patience = 120
-    pid = int(re.search(r"pid (\d+)", page.locator(".jp-OutputArea-output").first.inner_text())[1])
-    area, status = page.get_by_role("textbox", name="your question"), page.locator(".q35-status")
+    talk = Talk(sample(*CELLS), SEEN)
+    lab, page, log, area = talk.lab, talk.page, talk.log, talk.area
 
     def answered(n: int) -> bool:
         turns = page.locator(".q35-assistant .q35-stats").all_inner_texts()
-        return len(turns) == n and bool(turns[-1]) and status.inner_text() == ""
+        return len(turns) == n and bool(turns[-1]) and talk.status.inner_text() == ""
 
     # asked by keyboard, with thoughts
-    page.get_by_role("combobox", name="thinking").select_option(label="on")
-    area.fill("Which is larger, 463 or 229?")
-    area.press("Enter")
+    talk.choose("thinking", "on")
+    talk.ask("Which is larger, 463 or 229?")
     assert lab.soon(lambda: answered(1)), log.inner_text()
     assert page.locator(".q35-assistant .q35-inner").first.inner_text() and "tokens/s" in log.inner_text()
     assert re.search(r"\d+ tokens read · \d+ written", log.inner_text())
     page.locator("summary").click()
     assert page.locator(".q35-prompt").inner_text().rstrip().endswith("<think>")
-    SEEN.mkdir(parents=True, exist_ok=True)
-    page.locator(".q35-chat").screenshot(path=SEEN / "answered.png")
+    talk.shoot("answered")
 
     # no key reaches JupyterLab: neither letters nor the line break
     area.fill("d")
@@ -94,7 +88,7 @@ def test_a_live_server_answers_is_stopped_dies_and_comes_back(sample):
     assert area.input_value() == "dddx\na" and page.locator(".jp-CodeCell").count() == len(CELLS)
 
     # stopped in the middle
-    page.get_by_role("combobox", name="thinking").select_option(label="off")
+    talk.choose("thinking", "off")
     area.fill("Tell a story about a frog and a map.")
     page.get_by_role("button", name="Send").click()
     stop = page.get_by_role("button", name="Stop")
@@ -102,28 +96,17 @@ def test_a_live_server_answers_is_stopped_dies_and_comes_back(sample):
     stop.evaluate("button => button.click()")  # which does nothing if the story has just ended
     assert lab.soon(lambda: answered(2)), log.inner_text()
 
-    # killed: said plainly, and restarted by a button
-    os.kill(pid, signal.SIGKILL)
-    area.fill("Which is larger, 4 or 9?")
-    area.press("Enter")
-    problem = page.locator(".q35-problem")
-    assert lab.soon(problem.is_visible)
-    assert "The local server “local server” has ended; restart it" in problem.inner_text()
-    page.locator(".q35-chat").screenshot(path=SEEN / "dead.png")
-    problem.get_by_role("button", name="Restart the server and ask again").click()
-    assert problem.is_hidden() and status.inner_text()  # at once: the answer that broke off is not taken for a new one
+    # killed, and restarted: the answer that broke off is not taken for a new one
+    talk.loses_its_server("Which is larger, 4 or 9?")
     assert lab.soon(lambda: answered(3)), log.inner_text()
-    assert problem.is_hidden() and "broken off" not in log.inner_text()
+    assert talk.problem.is_hidden() and "broken off" not in log.inner_text()
 
     # the model in this process, in the same conversation; then all anew
-    page.get_by_role("combobox", name="backend").select_option(label="this process")
-    area.fill("Which is larger, 40 or 90?")
-    area.press("Enter")
+    talk.choose("backend", "this process")
+    talk.ask("Which is larger, 40 or 90?")
     assert lab.soon(lambda: answered(4)), log.inner_text()
     assert page.locator(".q35-by").last.inner_text() == "this process"
-    lab.theme("Dark")
-    page.locator(".q35-chat").screenshot(path=SEEN / "dark.png")
-    lab.theme("Light")
+    talk.shoot_in_the_dark()
     page.get_by_role("button", name="Start over").click()
     assert lab.soon(lambda: page.locator(".q35-turn").count() == 0)
     assert lab.errors() == []
