@@ -47,7 +47,7 @@ def recorded() -> Scores:
 # ------------------------------------------------------------------------- what it can do
 
 
-@pytest.mark.parametrize("among, familiar", zip(SHORT, (False, True), strict=True))
+@pytest.mark.parametrize("among, familiar", list(zip(SHORT, (False, True), strict=True)))
 @pytest.mark.parametrize("mark", MARKS, ids=lambda mark: mark.name)
 def test_it_reaches_its_marks(scores, recorded, mark: Mark, among: str, familiar: bool):
     assert scores.of(mark, familiar).total() >= (200 if familiar else 500)
