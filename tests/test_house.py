@@ -29,7 +29,7 @@ LAYERS = [
     {"formats", "quantise", "fp8", "config"},
     {"family", "published", "prices"},
     {"model"},
-    {"checkpoint", "config_json", "hub", "inputs", "locate", "names", "tensors", "weight_only"},
+    {"checkpoint", "config_json", "expert_store", "hub", "inputs", "locate", "names", "tensors", "weight_only"},
     {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},
     {"training", "recipe", "muon", "nano", "recall", "examples", "serving", "finetune"},
