@@ -56,6 +56,9 @@ class UnmappedTensors(StoredTensors):
         self.states = {folder / file: _state(os.stat(folder / file)) for file in self.files}
         self.places = {name: place for path in self.states for name, place in _places(path).items()}
 
+    def dtype(self, name: str) -> torch.dtype:
+        return self.places[name].dtype if name in self.places else torch.float32
+
     def _stored(self, name: str, index: int | None = None) -> Tensor:
         """Raises CheckpointError where the file has changed, is cut short, or is gone."""
         if name not in self.places:

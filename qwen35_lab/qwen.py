@@ -30,7 +30,9 @@ from .passes import unedited
 from .paths import data_path
 from .prompts import PICTURES, Message, Prompt
 from .provenance import Provenance
+from .spread import find_places, spread
 from .talk import Talker
+from .tensors import stored_bytes
 from .watch import Watched
 from .weight_only import is_weight_only, to_weight_only
 
@@ -122,7 +124,8 @@ def load(
     Args:
         name: one we ship ("recall"), a folder, or a Hub id ("Qwen/Qwen3.5-0.8B").
         dtype: "float32", "bfloat16", "float64", "float16"; None keeps the file's own.
-        device: "cpu", "cuda", "mps", or "auto" for the best there is.
+        device: "cpu", "cuda", "mps", or "auto" for the best there is; if that is a GPU with too little room, layers go
+            to the others and to the CPU, too (spread.py; needs accelerate; not tried on GPUs).
         revision: a branch, tag or commit on the Hub; a whole commit that is in the cache needs no network.
         quantised: "int8" or "int4" holds the matrices of layers so while it runs (weight_only.py; needs torchao).
         experts: "disk" leaves the routed experts in their files, and reads those that are asked for (expert_store.py):
@@ -139,9 +142,15 @@ def load(
     config = ModelConfig.from_file(folder)
     if experts == "disk" and not config.text.is_moe:
         raise InputError(f"{folder.name} has no routed experts that could stay on disk; leave out experts='disk'.")
-    model, report = read_model(
-        folder, config, find_dtype(dtype), find_device(device), experts=experts, expert_budget=expert_budget
+    where = find_device(device)
+    apart = (
+        device == "auto" and where.type == "cuda" and experts == "memory" and stored_bytes(folder) > memory.free(where)
     )
+    model, report = read_model(
+        folder, config, find_dtype(dtype), "cpu" if apart else where, experts=experts, expert_budget=expert_budget
+    )
+    if apart:
+        report = replace(report, notes=(*report.notes, spread(model, find_places(model))))
     if quantised is not None:
         report = replace(report, notes=(*report.notes, *to_weight_only(model, quantised)))
     from_hub = next((part for part in folder.parts if part.startswith("models--")), "")

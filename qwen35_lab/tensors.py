@@ -152,3 +152,8 @@ def weight_files(folder: Path) -> list[str]:
     pickled = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt*")]
     found = f"only {pickled[0]}" if pickled else "no weights"
     raise CheckpointError(f"{folder} holds {found}; only safetensors are read, so fetch model.safetensors.")
+
+
+def stored_bytes(folder: Path) -> int:
+    """Of all weight files. Raises CheckpointError as `weight_files`."""
+    return sum((folder / file).stat().st_size for file in weight_files(folder))

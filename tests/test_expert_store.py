@@ -82,18 +82,17 @@ def on_disk(folder: Path, budget: int | str | None = 5) -> tuple[lab.Qwen, Exper
 
 
 @pytest.mark.parametrize("write", LAYOUTS)
-@pytest.mark.parametrize("dtype", [None, "bfloat16", "float64"])
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
 def test_logits_are_those_of_the_loaded_model_to_the_bit(write: Callable[[Path], None], dtype, tmp_path):
     write(tmp_path / "x")
     whole = lab.load(tmp_path / "x", dtype=dtype)
-    for budget in (1, 5, None):
+    for budget in (1, None):
         found = lab.load(tmp_path / "x", dtype=dtype, experts="disk", expert_budget=budget)
         assert is_on_disk(found.model) and not is_on_disk(whole.model)
         for _ in range(2):
             assert torch.equal(logits(found), logits(whole))
-        assert found.generate(IDS, max_new_tokens=9, speculative=2).tolist() == whole.generate(
-            IDS, max_new_tokens=9, speculative=2
-        ).tolist()  # fmt: skip
+        drafted, expected = (qwen.generate(IDS, max_new_tokens=5, speculative=2) for qwen in (found, whole))
+        assert torch.equal(drafted, expected), "the MTP head has experts of its own"
         assert found.report is not None and whole.report is not None
         assert found.report.tensors == whole.report.tensors and found.report.bytes < whole.report.bytes
 
@@ -224,9 +223,11 @@ def test_the_budget_can_be_changed_and_the_count_begun_anew(folder):
 def test_a_larger_budget_is_never_asked_of_the_disk_more_often(folder):
     """LRU is a stack algorithm: what a small store holds, a larger one holds too (Mattson et al. 1970)."""
     rates = []
-    for budget in range(1, 25):
-        qwen, store = on_disk(folder, budget)
-        qwen.generate(IDS, max_new_tokens=12)
+    qwen, store = on_disk(folder)
+    for budget in (1, 4, 8, 9, 12, 16, 24):
+        store.keep(budget)
+        store.forget()
+        qwen.generate(IDS, max_new_tokens=8)
         rates.append(store.hit_rate)
     assert all(small <= large for small, large in pairwise(rates))
     assert rates[0] == 0 and rates[-1] > 0.5

@@ -15,18 +15,19 @@ from ..errors import InputError
 from ..trace import Trace
 
 
-def asked_experts(trace: Trace) -> list[tuple[int, int]]:
+def asked_experts(trace: Trace, *, one_by_one: bool = False) -> list[tuple[int, int]]:
     """(layer, expert) in the order in which a run asked for them: pass by pass, layer by layer, each of a pass once.
 
     Args:
         trace: with `layers.*.ffn.expert_ids`, of a prompt, or of a prompt and what came after it.
+        one_by_one: count as if the prompt's tokens had been read in a pass each, as new ones are.
     Raises:
         InputError: the trace holds no routing.
     """
     ids = {int(name.split(".")[1]): value for name, value in trace.tensors.items() if name.endswith(".ffn.expert_ids")}
     if not ids:
         raise InputError('The trace holds no routing; trace a model with experts and record "layers.*.ffn.expert_ids".')
-    prompt = len(trace.tokens) - max(0, len(trace.steps) - 1)  # the last new token is chosen, but not read
+    prompt = 0 if one_by_one else len(trace.tokens) - max(0, len(trace.steps) - 1)  # the last new token is not read
     passes = [slice(0, prompt), *(slice(n, n + 1) for n in range(prompt, len(trace.tokens)))]
     return [(layer, e) for rows in passes for layer in sorted(ids) for e in ids[layer][rows].unique().tolist()]
 

@@ -40,6 +40,8 @@ def test_a_pass_asks_for_each_expert_once_layer_by_layer():
         dict.fromkeys(ids, ("token", "choice")), lab.load("recall").provenance,
     )  # fmt: skip
     assert asked_experts(trace) == [(0, 0), (0, 1), (0, 2), (0, 3), (10, 0), (10, 4), (10, 5)]
+    alone = [(0, 1), (0, 3), (10, 0), (10, 5), (0, 1), (0, 2), (10, 0), (10, 5), (0, 0), (0, 3), (10, 4), (10, 5)]
+    assert asked_experts(trace, one_by_one=True) == alone
 
 
 def test_what_has_no_rate_is_refused():
