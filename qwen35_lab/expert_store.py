@@ -89,7 +89,7 @@ class UnmappedTensors(StoredTensors):
     def misshapen(self, sources: list[str], shape: torch.Size) -> str:
         """What is wrong with the shapes of the tensors that make a stack of experts, or nothing."""
         wanted = list(shape)
-        if len(sources) > 1:
+        if sources[0].endswith(".weight"):  # one by one, with gate and up apart
             wanted = [shape[0] * shape[1] // len(sources), shape[2]]
         wrong = ((name, list(self._slice(name).get_shape())) for name in sources)
         return next((f"{n} has shape {found}, expected {wanted}" for n, found in wrong if found != wanted), "")
