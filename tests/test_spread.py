@@ -5,14 +5,14 @@ import torch
 from small import DENSE, IDS, small
 
 import qwen35_lab as lab
-from qwen35_lab.spread import find_places, spread
+from qwen35_lab.spread import _at, find_places, spread
 
 
 def test_accelerate_fills_the_devices_in_order_and_keeps_layers_whole():
     model = small(DENSE).model
     size = sum(p.numel() * p.element_size() for p in model.parameters())
-    places = find_places(model, {0: size // 2, "cpu": size})
-    layers = [places[f"layers.{n}"] for n in range(4)]
+    places = find_places(model, {0: size * 3 // 4, "cpu": size})
+    layers = [_at(f"layers.{n}", places) for n in range(4)]
     assert layers == sorted(layers, key=str) and layers[0] == 0 and layers[-1] == "cpu"
     assert set(find_places(model, {"cpu": 2 * size}).values()) == {"cpu"}
     with pytest.raises(lab.InputError, match="no room for this model"):
@@ -36,7 +36,7 @@ def test_what_a_layer_reads_is_brought_to_its_device():
     assert model.embed_tokens.weight.device == model.norm.weight.device == torch.device("cpu")
     seen = {}
     for n, layer in enumerate(model.layers):
-        layer.output.register_forward_hook(lambda module, given, value, n=n: seen.setdefault(n, value.device.type))
+        layer.output.register_forward_hook(lambda module, given, value, n=n: seen.update({n: value.device.type}))
     with torch.no_grad(), pytest.raises(NotImplementedError, match="meta"):
         model(torch.tensor([IDS]))
     assert seen == {0: "cpu", 1: "cpu", 2: "meta", 3: "meta"}
