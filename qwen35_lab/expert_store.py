@@ -23,7 +23,7 @@ from functools import partial
 from math import prod
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -68,11 +68,11 @@ class UnmappedTensors(StoredTensors):
             shape = shape[1:]
             begin += index * prod(shape) * dtype.itemsize
         found = _room(shape, dtype, begin)
-        room = memoryview(found.flatten().view(torch.uint8).numpy())
+        room: Any = found.flatten().view(torch.uint8).numpy()
         try:
             with path.open("rb") as file:
                 file.seek(begin)
-                whole = file.readinto(room) == len(room)
+                whole = file.readinto(room) == room.nbytes
                 same = _state(os.fstat(file.fileno())) == self.states[path]
         except OSError as error:
             raise CheckpointError(
@@ -198,7 +198,9 @@ class ExpertStore:
             found = self._tensors.read_expert(official, sources, index, self._dtype).to(self._dtype)
             place = self._tensors.places.get(official)
             if place is None or place.dtype != self._dtype:  # in a loaded model a stack of them begins at a line
-                found = _room(found.shape, found.dtype, index * found.nbytes).copy_(found)
+                begin = index * found.nbytes
+                if (begin - found.data_ptr()) % 64:
+                    found = _room(found.shape, found.dtype, begin).copy_(found)
             return found.to(self._device)
 
     def take(self, model: nn.Module, name: str, official: str, sources: list[str], shape: torch.Size) -> str:
@@ -206,7 +208,7 @@ class ExpertStore:
         if fault := self._tensors.misshapen(sources, shape):
             return fault
         layer, _, part = name.rpartition(".")
-        ffn = model.get_submodule(layer)
+        ffn: Any = model.get_submodule(layer)
         ffn.register_parameter(part, None)
         ffn.stored = partial(self.expert, layer)
         if layer not in self._parts:

@@ -19,7 +19,7 @@ from torch import nn
 from .errors import InputError
 from .model import TextModel
 
-Places = Mapping[str, int | str]  # module -> device
+Places = Mapping[str, int | str | torch.device]  # module -> device
 
 
 def find_places(model: TextModel, limits: Mapping[int | str, int | str] | None = None) -> Places:
@@ -56,11 +56,11 @@ def spread(model: TextModel, places: Places) -> str:
         device = torch.device(_at(f"layers.{n}", places))
         layer.to(device).register_forward_pre_hook(partial(_bring, device))
     model.norm.register_forward_pre_hook(partial(_bring, home))
-    counts = Counter(str(layer.mixer_norm.weight.device) for layer in model.layers)
+    counts = Counter(str(next(layer.parameters()).device) for layer in model.layers)
     return f"Layers: {', '.join(f'{n} on {device}' for device, n in counts.items())}; all else on {home}."
 
 
-def _at(name: str, places: Places) -> int | str:
+def _at(name: str, places: Places) -> int | str | torch.device:
     """By the longest name in `places` that this one begins with."""
     parts = name.split(".")
     return next(places[key] for n in range(len(parts), -1, -1) if (key := ".".join(parts[:n])) in places)

@@ -112,7 +112,8 @@ class StoredTensors:
         if sources == [official]:
             return self._one(official, dtype, index)
         each = 2 if official.endswith("gate_up_proj") else 1
-        return torch.cat([self._one(name, dtype) for name in sources[each * index : each * (index + 1)]])
+        found = [self._one(name, dtype) for name in sources[each * index : each * (index + 1)]]
+        return found[0] if each == 1 else torch.cat(found)
 
 
 def _is_lfs_pointer(path: Path) -> bool:
