@@ -28,7 +28,7 @@ def status(key):
 ids = torch.randint(0, 20_000, (1, 12), generator=torch.Generator().manual_seed(0))
 lab.generate  # all of the package and of torch is there before it is measured
 before = {key: status(key) for key in ("VmRSS", "RssAnon", "RssFile")}
-qwen = lab.load(sys.argv[1], experts="disk", expert_budget="500 MB")
+qwen = lab.load(sys.argv[1], experts="disk", expert_budget="400 MB")
 print(qwen.report, file=sys.stderr)
 with torch.inference_mode():
     logits = qwen.model(ids).logits
