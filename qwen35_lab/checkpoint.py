@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from .config import ModelConfig
 from .config_json import multimodal, text_only
 from .errors import CheckpointError
+from .expert_store import ExpertStore, UnmappedTensors
 from .files import write_folder
 from .fp8 import FIELD, fp8_words, is_rounded, to_fp8
 from .model import MultimodalModel, TextModel, build
@@ -42,6 +43,7 @@ class LoadReport:
     bytes: int  # of the tensors that were used, as stored
     ignored: list[str] = field(default_factory=list)
     notes: tuple[str, ...] = ()  # what else there is to know
+    experts: ExpertStore | None = None  # where they stay in the files
 
     def __repr__(self) -> str:
         groups: dict[str, int] = {}
@@ -54,24 +56,29 @@ class LoadReport:
 
 
 def read_model(
-    folder: Path, config: ModelConfig, dtype: torch.dtype | None = None, device: str | torch.device = "cpu"
-) -> tuple[TextModel, LoadReport]:
+    folder: Path, config: ModelConfig, dtype: torch.dtype | None = None, device: str | torch.device = "cpu", *,
+    experts: str = "memory", expert_budget: int | str | None = None,
+) -> tuple[TextModel, LoadReport]:  # fmt: skip
     """Build the model of a checkpoint folder.
 
     Args:
         dtype: of the weights; None takes the file's own. `A_log` and the DeltaNet norm stay float32 at least.
         device: where the weights go; on the CPU they stay memory-mapped where no conversion is needed.
+        experts: "disk" leaves the routed experts in the files, and keeps `expert_budget` of them: expert_store.py.
     Raises:
+        InputError: a budget that holds no expert.
         CheckpointError: a file or a tensor that is missing, damaged, misshapen or unexpected.
     """
     with torch.device("meta"):
         model = build(config)
     with ExitStack() as stack:
-        tensors = StoredTensors(folder, stack, config.fp8)
+        on_disk = UnmappedTensors(folder, stack, config.fp8) if experts == "disk" else None
+        tensors = on_disk or StoredTensors(folder, stack, config.fp8)
         notes = _without_mtp(model, tensors) + tensors.notes()
         names = name_map(config.text) | vision_names(config.vision)
         prefix = next((p for p in PREFIXES if p + "embed_tokens.weight" in tensors), PREFIXES[-1])
         dtype = dtype or tensors.dtype(prefix + "embed_tokens.weight")
+        store = ExpertStore(on_disk, config.text, dtype, device) if on_disk else None
         parameters = dict(model.named_parameters())
         problems, used = [], set()
         big = sum(p.numel() for p in parameters.values()) > 100e6
@@ -85,6 +92,9 @@ def read_model(
             used.update(sources, tensors.scales(sources))
             if fault := tensors.fault(sources):
                 problems.append(fault)
+                continue
+            if store and ".mlp.experts." in official:
+                problems += filter(None, [store.take(model, ours, official, sources, parameter.shape)])
                 continue
             tensor = tensors.read(official, sources, dtype)
             if tensor.shape != parameter.shape:
@@ -100,7 +110,11 @@ def read_model(
                 f"The checkpoint {folder} does not match its config.json: {'; '.join(problems[:5])}{more}; "
                 "download it again, or check that config.json and the weights belong together."
             )
-    return model.eval(), LoadReport(folder, len(used), tensors.bytes, sorted(ignored), notes)
+    if store:
+        store.keep(expert_budget)
+        store.forget()
+        notes += (store.note(config.text),)
+    return model.eval(), LoadReport(folder, len(used), tensors.bytes, sorted(ignored), notes, store)
 
 
 def _without_mtp(model: TextModel, tensors: StoredTensors) -> tuple[str, ...]:

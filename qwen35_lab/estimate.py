@@ -206,9 +206,8 @@ def _attention(mixer: GatedAttention, prefix: str, run: _Run) -> int:
 def _feed_forward(ffn: SwiGLU | SparseMoE, run: _Run, top_k: int) -> int:
     if isinstance(ffn, SwiGLU):
         return 3 * run.T * ffn.up_proj.out_features * run.e
-    experts, hidden, width = ffn.down_proj.shape
-    routed = 4 * top_k * hidden * run.e + 3 * experts * run.w
-    return run.T * (routed + 3 * max(width, ffn.shared_expert.up_proj.out_features) * run.e)
+    routed = 4 * top_k * ffn.router.in_features * run.e + 3 * ffn.router.out_features * run.w
+    return run.T * (routed + 3 * max(ffn.width, ffn.shared_expert.up_proj.out_features) * run.e)
 
 
 def _tower(tower: VisionTower, run: _Run) -> dict[str, int]:

@@ -1,9 +1,12 @@
 """How many bytes this machine has, and has left."""
 
 import os
+import re
 from pathlib import Path
 
 import torch
+
+from .errors import InputError
 
 CGROUPS = Path("/sys/fs/cgroup")
 # A container's limit, its use, and what of the use is files that the system drops when asked; version 2, then 1.
@@ -50,9 +53,30 @@ def _within_limit(limit: str, used: str, details: str, reclaimable: str) -> floa
     return max(0, most - taken + dropped)
 
 
+UNITS = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
+
+
+def resident() -> float:
+    """Bytes of this process that are in memory, the pages of mapped files included; NaN where there is no /proc."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024.0 for line in lines if line.startswith("VmRSS:"))
+    except (OSError, StopIteration):
+        return float("nan")
+
+
+def in_bytes(words: str) -> float:
+    """ "12.3 MB" -> 12,300,000.0. Raises InputError for what is no size."""
+    units = {name.casefold(): factor for name, factor in UNITS.items()}
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*", words.casefold())
+    if not found or found[2] not in units:
+        raise InputError(f"{words!r} is no size; write a number and one of {', '.join(UNITS)}, such as '4 GB'.")
+    return float(found[1]) * units[found[2]]
+
+
 def in_words(size: float) -> str:
     """12,345,678 -> "12.3 MB" """
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+    for unit, factor in UNITS.items():
         if size >= factor:
             return f"{size / factor:,.3g} {unit}"
     return f"{size:,.0f} bytes"

@@ -72,7 +72,7 @@ class Passes:
 
     def experts(self, name: str) -> int:
         """How many experts there are, by the name of one of the layer's taps."""
-        return self.router(name).gate_up_proj.shape[0]
+        return self.router(name).router.out_features
 
     def router(self, name: str) -> SparseMoE:
         """Of the layer that has a tap of this name."""

@@ -19,6 +19,7 @@ from . import memory
 from .checkpoint import LoadReport, cast, read_model, write_model
 from .config import ModelConfig
 from .errors import InputError
+from .expert_store import ExpertStore, is_on_disk
 from .family import load_config
 from .files import EYES, SIDE_FILES
 from .fp8 import BlockFP8
@@ -29,7 +30,9 @@ from .passes import unedited
 from .paths import data_path
 from .prompts import PICTURES, Message, Prompt
 from .provenance import Provenance
+from .spread import find_places, spread
 from .talk import Talker
+from .tensors import stored_bytes
 from .watch import Watched
 from .weight_only import is_weight_only, to_weight_only
 
@@ -55,7 +58,13 @@ class Qwen(Talker, Watched):
         size = sum(p.numel() for p in self.model.parameters())
         full = sum(k == "full_attention" for k in kinds)
         layers = f"{len(kinds)} layer{'s' * (len(kinds) > 1)} ({len(kinds) - full} DeltaNet, {full} attention)"
-        return f"Qwen({self.provenance}: {size:,} parameters, {layers})"
+        stored = f", {self.experts.total:,} experts in files" if self.experts else ""
+        return f"Qwen({self.provenance}: {size:,} parameters, {layers}{stored})"
+
+    @property
+    def experts(self) -> ExpertStore | None:
+        """The routed experts, where they stay in their files."""
+        return self.report.experts if self.report else None
 
     def twin(self) -> "Qwen":
         """The same weights in memory, with taps and routers of its own: what is edited or recorded there is not noticed
@@ -78,7 +87,7 @@ class Qwen(Talker, Watched):
             eyes: False writes the language model alone: what `AutoModelForCausalLM` loads, and what a server reads
                 that has no torchvision.
         Raises:
-            InputError: another word than "fp8", or a model whose weights are held in int8 or int4.
+            InputError: another word than "fp8", or a model whose weights are held in int8 or int4, or partly in files.
             CheckpointError: a folder that exists, or that cannot be written.
         """
         folder = Path(folder)
@@ -86,6 +95,8 @@ class Qwen(Talker, Watched):
             raise InputError(f"Checkpoints are not written in {quantised!r}; use quantised='fp8', or leave it out.")
         if is_weight_only(self.model):
             raise InputError("This model's weights are rounded for running; load it without quantised=, and save that.")
+        if is_on_disk(self.model):
+            raise InputError("This model's experts are in files; load it without experts='disk', and save that.")
         with tempfile.TemporaryDirectory() as temporary:
             if self.folder is None and "tokenizer" in self.__dict__:  # a model that was trained here
                 self.tokenizer.save_pretrained(temporary)
@@ -103,6 +114,8 @@ def load(
     revision: str | None = None,
     *,
     quantised: str | None = None,
+    experts: str = "memory",
+    expert_budget: int | str | None = None,
     endpoint: str | None = None,
 ) -> Qwen:
     """Load a checkpoint; one in the official FP8 layout is dequantised. What comes from the Hub is kept in the cache
@@ -111,18 +124,33 @@ def load(
     Args:
         name: one we ship ("recall"), a folder, or a Hub id ("Qwen/Qwen3.5-0.8B").
         dtype: "float32", "bfloat16", "float64", "float16"; None keeps the file's own.
-        device: "cpu", "cuda", "mps", or "auto" for the best there is.
+        device: "cpu", "cuda", "mps", or "auto" for the best there is; if that is a GPU with too little room, layers go
+            to the others and to the CPU, too (spread.py; needs accelerate; not tried on GPUs).
         revision: a branch, tag or commit on the Hub; a whole commit that is in the cache needs no network.
         quantised: "int8" or "int4" holds the matrices of layers so while it runs (weight_only.py; needs torchao).
+        experts: "disk" leaves the routed experts in their files, and reads those that are asked for (expert_store.py):
+            the same answers, from less memory, in more time. `qwen.experts` tells how often one was in memory.
+        expert_budget: how many of them to keep in memory, or a size ("4 GB"); None for half of what is free.
         endpoint: the address of a mirror of the Hub; None takes HF_ENDPOINT, or https://huggingface.co.
     Raises:
         CheckpointError: nothing by that name, a download that fails, or a checkpoint that is damaged or incomplete.
         ConfigError: a checkpoint of another family.
-        InputError: a dtype, a device or a kind of weights that is not there.
+        InputError: a dtype, a device, a kind of weights or a place of experts that is not there.
     """
+    _check_experts(experts, expert_budget, quantised)
     folder, revision = find_folder(name, revision, endpoint=endpoint)
     config = ModelConfig.from_file(folder)
-    model, report = read_model(folder, config, find_dtype(dtype), find_device(device))
+    if experts == "disk" and not config.text.is_moe:
+        raise InputError(f"{folder.name} has no routed experts that could stay on disk; leave out experts='disk'.")
+    where = find_device(device)
+    apart = (
+        device == "auto" and where.type == "cuda" and experts == "memory" and stored_bytes(folder) > memory.free(where)
+    )
+    model, report = read_model(
+        folder, config, find_dtype(dtype), "cpu" if apart else where, experts=experts, expert_budget=expert_budget
+    )
+    if apart:
+        report = replace(report, notes=(*report.notes, spread(model, find_places(model))))
     if quantised is not None:
         report = replace(report, notes=(*report.notes, *to_weight_only(model, quantised)))
     from_hub = next((part for part in folder.parts if part.startswith("models--")), "")
@@ -130,6 +158,16 @@ def load(
     label = from_hub.removeprefix("models--").replace("--", "/") or folder.name
     seed = _seed_on_card(folder) if kind == "TINY" else None
     return Qwen(model, config, _provenance(model, kind, label, revision, seed, quantised), folder, report)
+
+
+def _check_experts(experts: str, budget: int | str | None, quantised: str | None) -> None:
+    """Before anything is downloaded."""
+    if experts not in ("memory", "disk"):
+        raise InputError(f"Experts cannot be in {experts!r}; use experts='memory' or 'disk'.")
+    if budget is not None and experts == "memory":
+        raise InputError("expert_budget is for experts that stay in their files; add experts='disk', or leave it out.")
+    if quantised and experts == "disk":
+        raise InputError("Experts on disk are used as they are stored; leave out quantised=, or experts='disk'.")
 
 
 def _seed_on_card(folder: Path) -> int | None:

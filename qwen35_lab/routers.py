@@ -46,7 +46,7 @@ class RoutingEdit:
         for n, ffn in found.items():
             ffn.turn(stack, self._turned(ffn, n))
             if self.mask:
-                out = pick(self.mask, ffn.gate_up_proj.shape[0], "mask")
+                out = pick(self.mask, ffn.router.out_features, "mask")
                 listen(stack, ffn.router_logits, partial(_mask, out))
             if not self.shared:
                 listen(stack, ffn.shared_gate, lambda module, inputs, value: torch.zeros_like(value))
@@ -57,7 +57,7 @@ class RoutingEdit:
         Raises:
             InputError: more experts per token than are left, or one that is not there.
         """
-        before, experts = ffn.routing, ffn.gate_up_proj.shape[0]
+        before, experts = ffn.routing, ffn.router.out_features
         place = lambda expert, what: int(pick(expert, experts, what))  # noqa: E731
         masked = before.masked | {place(expert, "mask") for expert in self.mask}
         clone = {place(old, "clone"): place(new, "clone") for old, new in self.clone.items()}

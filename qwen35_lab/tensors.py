@@ -83,16 +83,18 @@ class StoredTensors:
         """Shape and dtype without the data."""
         return self.files[self.where[name]].get_slice(name)
 
-    def _stored(self, name: str) -> Tensor:
-        return self.files[self.where[name]].get_tensor(name)
+    def _stored(self, name: str, index: int | None = None) -> Tensor:
+        """A tensor, or the part of it at an index of its first axis."""
+        tensor = self.files[self.where[name]].get_tensor(name)
+        return tensor if index is None else tensor[index]
 
-    def _one(self, name: str, dtype: torch.dtype) -> Tensor:
-        """A tensor as stored; out of FP8 in `dtype`, or in float32 if that is wider."""
-        tensor = self._stored(name)
+    def _one(self, name: str, dtype: torch.dtype, index: int | None = None) -> Tensor:
+        """A tensor as stored, or a part of it; out of FP8 in `dtype`, or in float32 if that is wider."""
+        tensor = self._stored(name, index)
         self.bytes += tensor.numel() * tensor.element_size()
         if self.fp8 is None or name + SCALE not in self:
             return tensor
-        scale = self._stored(name + SCALE)
+        scale = self._stored(name + SCALE, index)
         self.bytes += scale.numel() * scale.element_size()
         return dequantise(tensor, scale, self.fp8.block, dtype)
 
@@ -104,6 +106,14 @@ class StoredTensors:
         if official.endswith("gate_up_proj"):
             found = [torch.cat(pair) for pair in zip(found[::2], found[1::2], strict=True)]
         return torch.stack(found)
+
+    def read_expert(self, official: str, sources: list[str], index: int, dtype: torch.dtype) -> Tensor:
+        """`read(…)[index]`, with nothing read of the other experts."""
+        if sources == [official]:
+            return self._one(official, dtype, index)
+        each = 2 if official.endswith("gate_up_proj") else 1
+        found = [self._one(name, dtype) for name in sources[each * index : each * (index + 1)]]
+        return found[0] if each == 1 else torch.cat(found)
 
 
 def _is_lfs_pointer(path: Path) -> bool:
@@ -143,3 +153,8 @@ def weight_files(folder: Path) -> list[str]:
     pickled = [p.name for p in folder.glob("*.bin")] + [p.name for p in folder.glob("*.pt*")]
     found = f"only {pickled[0]}" if pickled else "no weights"
     raise CheckpointError(f"{folder} holds {found}; only safetensors are read, so fetch model.safetensors.")
+
+
+def stored_bytes(folder: Path) -> int:
+    """Of all weight files. Raises CheckpointError as `weight_files`."""
+    return sum((folder / file).stat().st_size for file in weight_files(folder))

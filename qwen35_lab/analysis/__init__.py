@@ -11,6 +11,7 @@ from .counter import Count, count_operators, written_out
 from .devices import DEVICES, Device, article_rows
 from .drafting import Acceptance, DraftSpeed, Tapes, acceptance, draft_speed, record_tapes
 from .effect import Effect, edit_effect, effect
+from .expert_cache import asked_experts, hit_rates
 from .fertility import Fertility, Spread, by_script, fertility, rank_correlation, spread
 from .few_bits import Weighed, weigh
 from .fit import PRECISIONS, Footprint, longest, will_it_fit
@@ -100,6 +101,7 @@ __all__ = [
     "acceptance",
     "active_share",
     "article_rows",
+    "asked_experts",
     "assemble",
     "attention_map",
     "attention_result",
@@ -131,6 +133,7 @@ __all__ = [
     "half_life_after",
     "head_statistics",
     "held_out",
+    "hit_rates",
     "imitate",
     "influence_map",
     "influence_parts",

@@ -41,11 +41,14 @@ def attach(
         alpha: α; by default 2 r, so that B A counts twice.
         seed: of A.
     Raises:
-        InputError: peft is missing, there is no such part, or a rank below 1.
+        InputError: peft is missing, there is no such part or it stays in files, or a rank below 1.
     """
     check_rank(rank)
     text = qwen.config.text
-    parts = tuple(part for part in PARTS if part != "experts" or text.is_moe) if parts is None else parts
+    in_memory = text.is_moe and qwen.experts is None
+    parts = tuple(part for part in PARTS if part != "experts" or in_memory) if parts is None else parts
+    if "experts" in parts and qwen.experts:
+        raise InputError("These experts stay in their files and cannot be tuned; load them into memory, or leave them.")
     return Tuned(qwen, targets(text, parts), rank, 2.0 * rank if alpha is None else float(alpha), seed)
 
 

@@ -9,7 +9,7 @@ gate rows first, and `down_proj` [E, H, F].
 Reference: Shazeer et al. 2017 (arXiv 1701.06538); `Qwen3_5MoeSparseMoeBlock` in transformers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import get_ident
@@ -38,11 +38,13 @@ class SparseMoE(nn.Module):
     def __init__(self, config: TextConfig):
         super().__init__()
         H, E, width = config.hidden_size, config.num_experts, config.moe_intermediate_size
+        self.width = width  # of a routed expert
         self.configured = Routing(config.num_experts_per_tok)
         self.turned: dict[int, Routing] = {}  # by thread: how it has turned this router
         self.router = nn.Linear(H, E, bias=False)
         self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * width, H))
         self.down_proj = nn.Parameter(torch.empty(E, H, width))
+        self.stored: Callable[[int], tuple[Tensor, Tensor]] | None = None  # reads an expert that is not in memory
         self.shared_expert = SwiGLU(
             H, config.shared_expert_intermediate_size, "what the shared expert answers, before its gate"
         )
@@ -117,5 +119,6 @@ class SparseMoE(nn.Module):
     def expert(self, index: int, x: Tensor) -> Tensor:
         """One routed expert on some tokens: [n, H] -> [n, H]"""
         index = self.routing.stand_ins.get(index, index)
-        gate, up = F.linear(x, self.gate_up_proj[index]).chunk(2, dim=-1)
-        return F.linear(F.silu(gate) * up, self.down_proj[index])
+        gate_up, down = self.stored(index) if self.stored else (self.gate_up_proj[index], self.down_proj[index])
+        gate, up = F.linear(x, gate_up).chunk(2, dim=-1)
+        return F.linear(F.silu(gate) * up, down)

@@ -19,6 +19,7 @@ from .curves import cost_curves, crossings, dial_curve, parity_chart, training_c
 from .deck import Deck
 from .drafts import acceptance_chart, acceptance_law_chart, draft_speed_chart
 from .elevator_widget import LayerElevator, elevator
+from .expert_budget import expert_budget_chart
 from .experts import (
     coefficient_chart,
     evening_chart,
@@ -69,7 +70,8 @@ __all__ = [
     "acceptance_chart", "acceptance_law_chart", "adapter_deck", "agent_deck", "arrival_chart", "attention_pair",
     "badge", "cache_growth", "cache_sizes", "channel_chart", "chat", "chunk_deck", "claim", "claims", "claims_table",
     "clock_wall", "coefficient_chart", "cost_curves", "cost_explorer", "cover_deck", "crossings", "dial_curve",
-    "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart", "expert_deck",
+    "distance_curves", "draft_speed_chart", "draft_tape", "edit_deck", "elevator", "evening_chart",
+    "expert_budget_chart", "expert_deck",
     "expert_heat_map", "expert_load", "fading_chart", "film_deck", "fit_explorer", "game_deck", "gaze_deck",
     "half_life_chart", "half_lives", "harm_chart", "heads_deck", "heat_map", "influence_before_after", "influence_deck",
     "kinds_deck", "language_chart", "layer_contributions", "layer_times", "logit_lens_map", "long_context_chart",
