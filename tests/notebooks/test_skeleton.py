@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import launch
 import nbformat
 import pytest
 
@@ -14,7 +15,8 @@ MIN_CLAIMS = 5
 
 def faults(notebook: nbformat.NotebookNode, number: str) -> list[str]:
     """What is missing or out of place; `number` is that of the notebook, such as `02`."""
-    cells, prose = notebook.cells, "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    cells = [cell for cell in notebook.cells if not launch.installs(cell)]
+    prose = "\n\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
     code = "\n".join(c.source for c in cells if c.cell_type == "code")
     return [
         *opening(cells, number),
