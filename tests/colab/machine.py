@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FORK, REF = "ann/a-fork", "trying/things"  # whose notebook is open; a branch may have a slash
 SHIPPED = ("qwen35_lab", "data", "tools", "pyproject.toml", "constraints.txt", "README.md", "LICENSE")
 KEPT = {"torch"}  # the tests' own, for its size
+ALSO_HIDDEN = {"kaleido"}  # with Colab's plotly it prints a warning
 GOOGLE = """\
 asked = []
 def enable_custom_widget_manager():
@@ -58,10 +59,11 @@ class Machine:
     def versions(self) -> dict[str, str]:
         """Name -> version, of all that can be imported."""
         code = "import json; from importlib.metadata import distributions as d;"
-        code += "print(json.dumps({p.name.lower(): p.version for p in reversed([*d()])}))"
+        code += "print(json.dumps({p.name: p.version for p in reversed([*d()])}))"
         env = os.environ | {"PYTHONPATH": ""}
         command = [str(self.python), "-c", code]
-        return json.loads(subprocess.run(command, cwd=self.folder, env=env, capture_output=True, check=True).stdout)
+        found = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, check=True).stdout
+        return {canonicalize_name(name): version for name, version in json.loads(found).items()}
 
 
 def make(folder: Path, port: int) -> Machine:
@@ -70,7 +72,7 @@ def make(folder: Path, port: int) -> Machine:
     Raises:
         CalledProcessError: Colab's versions could not be installed.
     """
-    hidden = {"qwen35-lab", *launch.NOT_FOR_COLAB, *(line.split(">=")[0] for line in launch.missing())}
+    hidden = ALSO_HIDDEN | {"qwen35-lab", *launch.NOT_FOR_COLAB, *(line.split(">=")[0] for line in launch.missing())}
     visible = _beside(folder / "beside", hidden)
     (visible / "google" / "colab").mkdir(parents=True)
     (visible / "google" / "colab" / "__init__.py").write_text("from . import output\n")

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from colab import machine
 from notebooks.running import NOTEBOOKS, read
+from packaging.utils import canonicalize_name
 
 from qwen35_lab.doctor.versions import NOT_FOR_COLAB
 
@@ -50,7 +51,7 @@ def drawn(notebook: nbformat.NotebookNode, id: str) -> dict:
     """What a browser gets of the one widget that a cell shows; it comes with a picture for where widgets do not run."""
     (cell,) = (cell for cell in notebook.cells if cell.id == id)
     (data,) = (output["data"] for output in cell.outputs if WIDGET in output.get("data", {}))
-    assert "image/png" in data
+    assert "image/png" in data and len(data["text/plain"].split()) > 5  # it is told in words, too
     return notebook.metadata.widgets[STATES].state[data[WIDGET]["model_id"]]
 
 
@@ -68,10 +69,9 @@ def test_the_cell_installs_the_fork_that_is_open_and_nothing_else_changes(fork, 
     assert asked == ["/api/sessions", f"/{machine.FORK}/archive/{machine.REF}.zip"]
     assert re.search(r"qwen35_lab \S+ is ready, with PyTorch", said(notebook, "install-in-colab"))
     changed = {name for name in after if after[name] != before.get(name)}
-    assert changed == {"qwen35-lab", *(line.split(">=")[0].lower() for line in launch.missing())}
-    assert {name: before[name.lower()] for name in launch.colab() if name != "torch"} == {
-        name: version for name, version in launch.colab().items() if name != "torch"
-    }
+    assert changed == {"qwen35-lab", *(line.split(">=")[0] for line in launch.missing())}
+    has = {canonicalize_name(name): version for name, version in launch.colab().items() if name != "torch"}
+    assert {name: before[name] for name in has} == has
 
 
 def test_what_colab_lacks_was_hidden_before(installed):
@@ -98,6 +98,7 @@ def test_notebook_02_draws_its_widgets_and_installs_nothing_again(fork, installe
     has = launch.colab()
     versions, google = said(notebook, "versions").splitlines()
     assert versions == " ".join(has[name] for name in ("anywidget", "ipywidgets", "ipython", "plotly"))
+    assert not [o for cell in notebook.cells for o in cell.get("outputs", []) if o.get("name") == "stderr"]
     assert google == "[True]"  # anywidget has asked for Colab's manager of widgets
     for id in ("stepper", "elevator"):
         state = drawn(notebook, id)["state"]
