@@ -32,10 +32,16 @@ FORK, REF = "ann/a-fork", "trying/things"  # whose notebook is open; a branch ma
 SHIPPED = ("qwen35_lab", "data", "tools", "pyproject.toml", "constraints.txt", "README.md", "LICENSE")
 KEPT = {"torch"}  # the tests' own, for its size
 ALSO_HIDDEN = {"kaleido"}  # with Colab's plotly it prints a warning
-GOOGLE = """\
+MANAGER = "a manager of widgets"
+GOOGLE = f"""\
 asked = []
+
+class _widgets:
+    _installed_url = None
+
 def enable_custom_widget_manager():
     asked.append(True)
+    _widgets._installed_url = {MANAGER!r}
 """
 
 

@@ -48,9 +48,11 @@ def said(notebook: nbformat.NotebookNode, id: str) -> str:
 
 
 def drawn(notebook: nbformat.NotebookNode, id: str) -> dict:
-    """What a browser gets of the one widget that a cell shows; it comes with a picture for where widgets do not run."""
+    """What a browser gets of the one widget that a cell shows, beside a picture, words, and whom Colab asks for it."""
     (cell,) = (cell for cell in notebook.cells if cell.id == id)
-    (data,) = (output["data"] for output in cell.outputs if WIDGET in output.get("data", {}))
+    (output,) = (output for output in cell.outputs if WIDGET in output.get("data", {}))
+    data = output["data"]
+    assert output["metadata"][WIDGET]["colab"]["custom_widget_manager"]["url"] == machine.MANAGER
     assert "image/png" in data and len(data["text/plain"].split()) > 5  # it is told in words, too
     return notebook.metadata.widgets[STATES].state[data[WIDGET]["model_id"]]
 
