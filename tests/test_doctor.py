@@ -168,7 +168,7 @@ def test_one_line_says_that_all_is_there_or_what_to_type(monkeypatch):
     assert "%pip install --no-deps 'peft>=0.19' in" in versions.ready()
 
 
-def test_an_extra_brings_what_its_own_extras_ask_for():
+def test_an_extra_brings_what_the_extras_in_it_ask_for():
     assert {"peft", "torchao", "llguidance"} == versions.required("suite").keys() - versions.required().keys()
     assert "pytest" not in versions.required("suite")
 

@@ -30,7 +30,7 @@ def ready() -> str:
     asked = [each for name, each in required("suite").items() if name not in NOT_FOR_COLAB]
     lacking = [each for each in asked if judge(each.name, installed(each.name), each, None).state == "problem"]
     if lacking:
-        names = " ".join(f"'{each}'" for each in lacking)
+        names = " ".join(f"'{each.name}{each.specifier}'" for each in lacking)
         return f"Colab has changed: %pip install --no-deps {names} in a new cell, then restart the session."
     return f"qwen35_lab {installed('qwen35-lab')} is ready, with PyTorch {installed('torch')}."
 
@@ -69,14 +69,8 @@ def installed(name: str) -> str | None:
 def required(extra: str = "") -> dict[str, Requirement]:
     """Name -> what this package asks for, with an extra or without; empty in a checkout that is not installed."""
     lines = (metadata.requires("qwen35-lab") or []) if installed("qwen35-lab") else []
-    found = [*map(Requirement, lines)]
-    extras = [extra, *(e for each in found if _asked(each, extra) and each.name == "qwen35-lab" for e in each.extras)]
-    wanted = (each for each in found if any(_asked(each, extra) for extra in extras))
-    return {each.name: each for each in wanted if each.name != "qwen35-lab"}
-
-
-def _asked(requirement: Requirement, extra: str) -> bool:
-    return not requirement.marker or requirement.marker.evaluate({"extra": extra})
+    found = [each for each in map(Requirement, lines) if not each.marker or each.marker.evaluate({"extra": extra})]
+    return {each.name: each for each in found}
 
 
 def tested_versions() -> dict[str, str]:
