@@ -11,8 +11,10 @@ from pathlib import Path
 
 import launch
 import nbformat
+import nbnorm
 import pytest
 import yaml
+from gallery import lesson
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -50,6 +52,12 @@ def test_every_notebook_has_the_cell_between_its_parameters_and_its_setup():
         assert "parameters" in cells[at - 1].metadata.tags and "import qwen35_lab as lab" in cells[at + 1].source
         assert cells[at].metadata.jupyter.source_hidden and cells[at].metadata.cellView == "form"
     assert paths
+
+
+def test_a_page_of_the_gallery_leaves_the_cell_out(tmp_path):
+    cells = [nbformat.v4.new_code_cell("1 + 1"), nbformat.from_dict(nbnorm.normalise_cell(launch.cell()))]
+    page = lesson.export(nbformat.v4.new_notebook(cells=cells), tmp_path, "page").read_text(encoding="utf-8")
+    assert "find_spec" not in page and page.count("jp-CodeCell") == 1
 
 
 # ------------------------------------------------------------------------- one setting
