@@ -38,6 +38,7 @@ lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/nbnorm.py --check
+	$(BIN)/python tools/launch.py --check
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 gallery: .venv/.installed-test

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from contextlib import nullcontext
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -157,6 +158,19 @@ def test_versions_are_judged(found, state, said):
 def test_tested_versions_are_those_of_the_constraints():
     tested = versions.tested_versions()
     assert set(versions.LOOKED_AT) <= set(tested) and re.match(r"\d+\.\d+", tested["torch"])
+
+
+def test_one_line_says_that_all_is_there_or_what_to_type(monkeypatch):
+    said = versions.ready()
+    assert re.match(r"qwen35_lab \S+ is ready", said) and version("torch") in said
+    have = versions.installed
+    monkeypatch.setattr(versions, "installed", lambda name: {"peft": "0.1", "jupyterlab": None}.get(name, have(name)))
+    assert "%pip install --no-deps 'peft>=0.19' in" in versions.ready()
+
+
+def test_an_extra_brings_what_the_extras_in_it_ask_for():
+    assert {"peft", "torchao", "llguidance"} == versions.required("suite").keys() - versions.required().keys()
+    assert "pytest" not in versions.required("suite")
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
-# `execution` holds nbmake's time limit, `jupyter` whether a source starts folded, `nbmake` its mocked values.
+# `execution` holds nbmake's time limit, `jupyter` whether a source starts folded (in Colab `cellView`), `nbmake` its
+# mocked values.
 NOTEBOOK_METADATA = {"execution"}
-CELL_METADATA = {"tags", "jupyter", "nbmake"}
+CELL_METADATA = {"tags", "jupyter", "cellView", "nbmake"}
 
 
 def normalise(notebook: dict) -> dict:

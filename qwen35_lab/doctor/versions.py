@@ -14,6 +14,7 @@ from .report import Finding
 
 LOOKED_AT = ("torch", "transformers", "plotly", "anywidget", "ipywidgets", "jupyterlab")
 PYTHONS = ("3.11", "3.12", "3.13")
+NOT_FOR_COLAB = ("jupyterlab", "papermill")  # the front end is Colab's, and there is no terminal to run jobs from
 TOPIC = "versions"
 
 
@@ -21,11 +22,17 @@ def look() -> Iterator[Finding]:
     yield _python(python_version())
     asked, tested = required(), tested_versions()
     for name in LOOKED_AT:
-        try:
-            found = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found = None
-        yield judge(name, found, asked.get(name), tested.get(name))
+        yield judge(name, installed(name), asked.get(name), tested.get(name))
+
+
+def ready() -> str:
+    """One line for the cell that installs in Colab: that all is there for all notebooks, or what to type."""
+    asked = [each for name, each in required("suite").items() if name not in NOT_FOR_COLAB]
+    lacking = [each for each in asked if judge(each.name, installed(each.name), each, None).state == "problem"]
+    if lacking:
+        names = " ".join(f"'{each.name}{each.specifier}'" for each in lacking)
+        return f"Colab has changed: %pip install --no-deps {names} in a new cell, then restart the session."
+    return f"qwen35_lab {installed('qwen35-lab')} is ready, with PyTorch {installed('torch')}."
 
 
 def judge(name: str, found: str | None, asked: Requirement | None, tested: str | None) -> Finding:
@@ -52,14 +59,18 @@ def _python(found: str) -> Finding:
     return Finding(TOPIC, "Python", state, says, f"Make an environment with Python {PYTHONS[0]}.", value)
 
 
-def required() -> dict[str, Requirement]:
-    """Name -> what this package asks for; empty in a checkout that is not installed."""
+def installed(name: str) -> str | None:
     try:
-        lines = metadata.requires("qwen35-lab") or []
+        return metadata.version(name)
     except metadata.PackageNotFoundError:
-        return {}
-    found = (Requirement(line) for line in lines)
-    return {each.name: each for each in found if not each.marker}
+        return None
+
+
+def required(extra: str = "") -> dict[str, Requirement]:
+    """Name -> what this package asks for, with an extra or without; empty in a checkout that is not installed."""
+    lines = (metadata.requires("qwen35-lab") or []) if installed("qwen35-lab") else []
+    found = [each for each in map(Requirement, lines) if not each.marker or each.marker.evaluate({"extra": extra})]
+    return {each.name: each for each in found}
 
 
 def tested_versions() -> dict[str, str]:

@@ -90,6 +90,14 @@ class LabWidget(anywidget.AnyWidget):
         picture = base64.b64encode(self.static()).decode()
         return {**data, "image/png": picture, "text/plain": self.alt()}, metadata
 
+    if hasattr(anywidget.AnyWidget, "_ipython_display_"):  # ipywidgets 7, as in Colab, asks for this and no bundle
+
+        def _ipython_display_(self, **kwargs: Any) -> None:
+            from IPython.display import display
+
+            data, metadata = self._repr_mimebundle_(**kwargs)
+            display(data, metadata=metadata, raw=True)
+
 
 # `still` tells a widget that no kernel will ever answer
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>

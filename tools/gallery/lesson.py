@@ -8,6 +8,7 @@ Other widgets show the picture or text that came with them.
 import json
 from pathlib import Path
 
+import launch
 import nbformat
 from nbconvert import HTMLExporter
 from plotly.offline import get_plotlyjs
@@ -34,6 +35,7 @@ def export(
     page = nbformat.from_dict(notebook)  # a copy: the notebook keeps its outputs
     states = page.metadata.pop("widgets", {}).get(STATES, {}).get("state", {})
     page.metadata["title"] = title or name
+    page.cells = [cell for cell in page.cells if not launch.installs(cell)]
     for output in (output for cell in page.cells for output in cell.get("outputs", [])):
         if "data" in output:
             output["data"] = readable(output["data"], states)
