@@ -24,8 +24,8 @@ from .generate import PREFILL_TOKENS
 from .memory import free, in_words
 from .model import MultimodalModel, Tap, TextModel, taps
 from .model.attention import GatedAttention
-from .model.delta_rule import chunked
 from .model.deltanet import GatedDeltaNet
+from .model.fast_delta_rule import chunked
 from .model.mlp import SwiGLU
 from .model.moe import SparseMoE
 from .model.vision import VisionTower
@@ -187,7 +187,8 @@ def _deltanet(mixer: GatedDeltaNet, prefix: str, run: _Run) -> int:
     if run.hears(prefix, mixer, ("erase", "write", "state")):
         rule = run.T * run.w * (2 * read + 3 * values)
     else:
-        rule = run.T * run.w * (7 * read + 4 * values + 6 * heads * min(CHUNK, run.T))
+        chunk = min(CHUNK, run.T)
+        rule = run.T * values * run.e + chunk * run.w * (3 * read + 4 * values + 6 * heads * chunk)
     return held + state + max(2 * run.T * channels * run.e, rule)
 
 
