@@ -9,7 +9,7 @@ float32 at least. Pictures of so many patches become so many cells, as in the ta
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from math import prod
 from typing import Any
@@ -24,10 +24,12 @@ from .generate import PREFILL_TOKENS
 from .memory import free, in_words
 from .model import MultimodalModel, Tap, TextModel, taps
 from .model.attention import GatedAttention
-from .model.delta_rule import chunked
 from .model.deltanet import GatedDeltaNet
+from .model.fast_delta_rule import chunked
 from .model.mlp import SwiGLU
 from .model.moe import SparseMoE
+from .model.pieces import PIECE
+from .model.taps import heard
 from .model.vision import VisionTower
 from .passes import pick
 from .trace import slots
@@ -78,6 +80,11 @@ class _Run:
     def hears(self, prefix: str, module: nn.Module, names: Sequence[str]) -> bool:
         """Whether anybody listens to one of a module's taps."""
         return any(f"{prefix}.{name}" in self.heard or module.get_submodule(name).wanted for name in names)
+
+    def through(self, prefix: str, module: nn.Module) -> "_Run":
+        """The run as a module sees it that reads long texts in pieces, where nobody listens inside."""
+        whole = heard(module) or any(name.startswith(f"{prefix}.") for name in self.heard)
+        return self if whole else replace(self, T=min(self.T, PIECE))
 
 
 def estimate(
@@ -169,7 +176,7 @@ def _working(model: TextModel, run: _Run, choices: dict[str, int]) -> dict[str, 
         mixer, ffn = layer.mixer, layer.ffn
         inside: Callable[..., int] = _deltanet if isinstance(mixer, GatedDeltaNet) else _attention
         found[f"{at}.mixer"] = stream + inside(mixer, f"{at}.mixer", run)
-        found[f"{at}.ffn"] = stream + _feed_forward(ffn, run, choices.get(f"{at}.ffn", 0))
+        found[f"{at}.ffn"] = stream + _feed_forward(ffn, f"{at}.ffn", run, choices.get(f"{at}.ffn", 0))
     scored = run.T if model.logits.wanted or "logits" in run.heard else 1
     if isinstance(model, MultimodalModel) and run.patches:
         found |= _tower(model.vision, run)
@@ -179,6 +186,7 @@ def _working(model: TextModel, run: _Run, choices: dict[str, int]) -> dict[str, 
 
 def _deltanet(mixer: GatedDeltaNet, prefix: str, run: _Run) -> int:
     """Projections stay alive as long as the layer; beside them the convolution, or the rule, needs room."""
+    run = run.through(prefix, mixer)
     heads, keys, values = mixer.A_log.numel(), mixer.widths[0], mixer.widths[2]
     read = heads * mixer.key_dim  # features of the keys once value heads have their own
     channels = sum(mixer.widths)
@@ -187,7 +195,8 @@ def _deltanet(mixer: GatedDeltaNet, prefix: str, run: _Run) -> int:
     if run.hears(prefix, mixer, ("erase", "write", "state")):
         rule = run.T * run.w * (2 * read + 3 * values)
     else:
-        rule = run.T * run.w * (7 * read + 4 * values + 6 * heads * min(CHUNK, run.T))
+        chunk = min(CHUNK, run.T)
+        rule = run.T * values * run.e + chunk * run.w * (3 * read + 4 * values + 6 * heads * chunk)
     return held + state + max(2 * run.T * channels * run.e, rule)
 
 
@@ -197,15 +206,15 @@ def _attention(mixer: GatedAttention, prefix: str, run: _Run) -> int:
     held = run.T * (2 * heads * D * run.e + 2 * mixer.k_proj.out_features * run.e + 4 * heads * D * run.w)
     later = min(run.T, run.P - run.T)  # tokens of a piece that looks back at earlier ones
     if not run.hears(prefix, mixer, ("scores", "weights")):
-        return held + later * run.P * (3 + run.e)
+        return max(held, held * later // run.T + later * run.P * (3 + run.e))  # the first piece needs no mask
     # scores, and what softmax makes of them before and after rounding, or before and after the mask
     cells = max(3 * run.e, run.e + 2 * run.w if run.e < run.w else 0) - run.e * (f"{prefix}.weights" in run.recorded)
     return held + 2 * run.P * heads * D * run.e + max(run.T * run.T, later * run.P) * (heads * cells + 3)
 
 
-def _feed_forward(ffn: SwiGLU | SparseMoE, run: _Run, top_k: int) -> int:
+def _feed_forward(ffn: SwiGLU | SparseMoE, prefix: str, run: _Run, top_k: int) -> int:
     if isinstance(ffn, SwiGLU):
-        return 3 * run.T * ffn.up_proj.out_features * run.e
+        return 3 * run.through(prefix, ffn).T * ffn.up_proj.out_features * run.e
     routed = 4 * top_k * ffn.router.in_features * run.e + 3 * ffn.router.out_features * run.w
     return run.T * (routed + 3 * max(ffn.width, ffn.shared_expert.up_proj.out_features) * run.e)
 

@@ -80,10 +80,11 @@ def _deltanet(t: TextConfig, work: Work) -> Iterator[Operation]:
     small = (channels * kernel + J) * work.stored + (J + V) * work.w  # A_log and the norm stay in float32
     conv_state = 2 * work.batch * channels * (kernel - 1) * e
     yield Operation(part, "projections", 2 * N * H * rows, weights=H * rows * work.stored)
-    # a convolution library puts what it reads and what it makes into an order of its own
+    seen = work.new > 1  # the window of one token is a plain sum
     yield Operation(
-        part, "convolution", 2 * N * channels * kernel, weights=small, cache=conv_state, moved=6 * N * channels * e
-    )
+        part, "convolution", 2 * N * channels * kernel, seen=seen, weights=small, cache=conv_state,
+        moved=4 * N * channels * e,
+    )  # fmt: skip
     yield from (_recurrent if work.new == 1 else _chunked)(t, work)
     around = 4 * channels * e + (12 * G * K + 14 * J * V) * w  # window, silu, L2 norms; the gated norm
     yield Operation(part, "element by element", moved=N * around)
@@ -91,25 +92,28 @@ def _deltanet(t: TextConfig, work: Work) -> Iterator[Operation]:
 
 
 def _recurrent(t: TextConfig, work: Work) -> Iterator[Operation]:
-    """Fade, read under the key, write, read with the query: the second and the last are products."""
+    """Read under the key and with the query, in one product; fade and write, in place."""
     state = work.batch * t.linear_num_value_heads * t.linear_key_head_dim * t.linear_value_head_dim
     kept = BITS[t.state_dtype] / 8
     yield Operation("deltanet", "delta rule", 4 * state, cache=2 * state * kept)
-    yield Operation("deltanet", "state update", 3 * state, seen=False, moved=6 * state * work.w)
+    passes = 4 + (work.past == 0)  # an empty memory is written first
+    yield Operation("deltanet", "state update", 3 * state, seen=False, moved=passes * state * work.w)
 
 
 def _chunked(t: TextConfig, work: Work) -> Iterator[Operation]:
-    """In chunks of C, the last one filled up (delta_rule.chunked)."""
+    """In chunks of C, and what is left of them (fast_delta_rule.chunked)."""
     J, K, V = t.linear_num_value_heads, t.linear_key_head_dim, t.linear_value_head_dim
-    C = min(CHUNK, work.new)
-    chunks = work.batch * J * -(-work.new // C)
-    kept = 2 * work.batch * J * K * V * BITS[t.state_dtype] / 8 if work.past else work.batch * J * K * V * 4
-    inside = 2 * C * C * (3 * K + 2 * V)  # K Kᵀ, Q Kᵀ, the inverse times keys; the inverse and the scores times values
-    through = 6 * C * K * V  # read for the keys, read for the queries, write
-    yield Operation("deltanet", "delta rule", chunks * (inside + through), cache=kept)
-    yield Operation("deltanet", "triangular solve", chunks * C**3, seen=False)
-    arrays = C * (16 * K + 10 * V) + 17 * C * C + 5 * K * V
-    yield Operation("deltanet", "state update", 2 * chunks * K * V, seen=False, moved=chunks * arrays * work.w)
+    rows = work.batch * J
+    chunks = [CHUNK] * (work.new // CHUNK) + [work.new % CHUNK] * (work.new % CHUNK > 0)
+    tokens, squares, cubes = (sum(C**power for C in chunks) for power in (1, 2, 3))
+    kept = 2 * rows * K * V * BITS[t.state_dtype] / 8 if work.past else rows * K * V * 4
+    inside = 4 * squares * (K + V)  # Q Kᵀ and K Kᵀ; the inverse and the scores times values
+    through = 4 * tokens * K * V  # read for the keys, read for the queries
+    write = (2 * tokens + len(chunks)) * K * V  # fade and write, in place, which PyTorch's counter does not see
+    yield Operation("deltanet", "delta rule", rows * (inside + through), cache=kept)
+    yield Operation("deltanet", "triangular solve", rows * cubes, seen=False)
+    arrays = tokens * (6 * K + 13 * V) + 18 * squares + 4 * len(chunks) * K * V
+    yield Operation("deltanet", "state update", rows * write, seen=False, moved=rows * arrays * work.w)
 
 
 def _attention(t: TextConfig, work: Work) -> Iterator[Operation]:

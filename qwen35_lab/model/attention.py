@@ -10,7 +10,6 @@ Reference: Ainslie et al. 2023, GQA (arXiv 2305.13245); Qiu et al. 2025, gated a
 """
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -55,23 +54,24 @@ class GatedAttention(nn.Module):
             mask: who may look at whom, bool [batch, 1, query, key]; None if the only rule is "not at later tokens".
             memory: keys and values of earlier tokens; the new ones are appended.
         """
-        q, gate = rearrange(self.q_proj(x), "b t (h two d) -> two b t h d", two=2, d=self.head_dim)
-        k = rearrange(self.k_proj(x), "b t (h d) -> b t h d", d=self.head_dim)
-        v = self.v(rearrange(self.v_proj(x), "b t (h d) -> b t h d", d=self.head_dim))
+        q, gate = self.q_proj(x).unflatten(-1, (-1, 2, self.head_dim)).unbind(-2)  # [batch, token, head, feature]
+        k = self.k_proj(x).unflatten(-1, (-1, self.head_dim))
+        v = self.v(self.v_proj(x).unflatten(-1, (-1, self.head_dim)))
         q = self.q(rotate(self.q_norm(q), *rotary))
         k = self.k(rotate(self.k_norm(k), *rotary))
         if memory is not None:
             k, v = memory.append(k, v)
         attend = self._attend_readably if self.scores.wanted or self.weights.wanted else self._attend_fused
-        q, k, v = (rearrange(z, "b t h d -> b h t d") for z in (q, k, v))
-        y = attend(q, k, v, mask)
-        y = rearrange(y, "b h t d -> b t h d") * self.gate(torch.sigmoid(gate))
+        y = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask).transpose(1, 2)
+        y = y * self.gate(torch.sigmoid(gate))
         return self.out(self.o_proj(y.flatten(2)))
 
     def _attend_fused(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """softmax(q kᵀ/√d) v by PyTorch's fused kernel, which never forms the weights."""
-        causal = mask is None and q.shape[2] > 1  # a single new token may look at everything
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=True)
+        if q.shape[2] == 1:  # it may look at everything: the queries that share a key stand where its tokens would
+            grouped = q.reshape(*k.shape[:2], -1, self.head_dim)
+            return F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask).view(q.shape)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
 
     def _attend_readably(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """The same, written out, so that scores and weights can be seen and changed."""

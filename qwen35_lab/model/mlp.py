@@ -6,6 +6,7 @@ Reference: Shazeer 2020 (arXiv 2002.05202), eq. 6.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .pieces import in_pieces, is_long
 from .taps import Tap
 
 ADDED = "what the feed-forward adds to the residual stream"
@@ -22,4 +23,6 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [batch, token, hidden] -> [batch, token, hidden]"""
+        if is_long(self, x):
+            return in_pieces(self, x)
         return self.out(self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x)))

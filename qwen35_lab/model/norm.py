@@ -16,12 +16,12 @@ from torch.nn import functional as F
 
 def wide(x: Tensor) -> Tensor:
     """The same numbers in float32, or in float64 if they are that already."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def rms_normalise(x: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x²) + eps) over the last axis."""
-    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+def rms_normalise(x: Tensor, eps: float, weight: Tensor | None = None) -> Tensor:
+    """x / sqrt(mean(x²) + eps) · weight over the last axis."""
+    return F.rms_norm(x, x.shape[-1:], weight, eps)
 
 
 def l2_norm(x: Tensor, eps: float = 1e-6) -> Tensor:
@@ -39,7 +39,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.zeros(size))
 
     def forward(self, x: Tensor) -> Tensor:
-        return (rms_normalise(wide(x), self.eps) * (1 + wide(self.weight))).to(x.dtype)
+        return rms_normalise(wide(x), self.eps, 1 + wide(self.weight)).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, eps={self.eps}"
@@ -56,7 +56,7 @@ class GatedRMSNorm(nn.Module):
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         """x, gate: [..., size] -> [..., size] in the gate's dtype."""
-        y = rms_normalise(wide(x), self.eps) * wide(self.weight)
+        y = rms_normalise(wide(x), self.eps, wide(self.weight))
         return (y * self.activate(wide(gate))).to(gate.dtype)
 
     def extra_repr(self) -> str:

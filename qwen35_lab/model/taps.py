@@ -111,6 +111,11 @@ def listen(stack: ExitStack, module: nn.Module, act: Callable, *, before: bool =
         module.register_forward_hook(hook)
 
 
+def heard(module: nn.Module) -> bool:
+    """Whether anybody listens to anything inside a module, in any thread."""
+    return any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
 def taps(model: Any) -> Iterator[tuple[str, Tap]]:
     """Every tap of a model, or of a `Qwen`'s model, with its name, in the order of the modules."""
     model = model if isinstance(model, nn.Module) else model.model

@@ -18,6 +18,7 @@ from .block import Block
 from .cache import Cache
 from .mtp import MTPHead
 from .norm import RMSNorm
+from .one_row import reading
 from .rope import rotary_angles
 from .taps import Tap
 
@@ -100,10 +101,11 @@ class TextModel(nn.Module):
         memories = cache.layers if cache else [None] * len(self.layers)
         before = cache.snapshot() if cache else None
         try:
-            for layer, memory in zip(self.layers, memories, strict=True):
-                x = layer(x, rotary, mask, real_now, memory)
-            hidden = self.final(self.norm(x))
-            logits = self.logits(self.head(hidden[:, -logits_to_keep:]))
+            with reading(x):
+                for layer, memory in zip(self.layers, memories, strict=True):
+                    x = layer(x, rotary, mask, real_now, memory)
+                hidden = self.final(self.norm(x))
+                logits = self.logits(self.head(hidden[:, -logits_to_keep:]))
         except BaseException:  # an interrupt, or a hook that raises: half of the layers have read these tokens
             if cache and before:
                 cache.restore(before)

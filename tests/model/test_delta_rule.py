@@ -1,4 +1,4 @@
-"""The three forms against a float64 referee written straight from the equation, and against transformers' functions."""
+"""All forms against a float64 referee written straight from the equation, and against transformers' functions."""
 
 import math
 
@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reference import lifted
 from torch import Tensor
 
+from qwen35_lab.model import fast_delta_rule as fast
 from qwen35_lab.model.delta_rule import chunked, influence, influence_matrix, recurrent
 from qwen35_lab.model.norm import l2_norm
 
@@ -45,14 +46,15 @@ def random_inputs(T, B=1, G=2, H=2, K=8, V=8, seed=0, correlation=0.0, scale=1.0
     return tuple(x.to(dtype) for x in (q, k, normal(B, T, H, V), g, normal(B, T, H).sigmoid()))
 
 
+@pytest.mark.parametrize("form", [chunked, fast.chunked])
 @pytest.mark.parametrize("chunk_size", [1, 7, 16, 64])
-def test_chunked_equals_recurrent_for_every_length_to_300(chunk_size: int) -> None:
+def test_chunked_equals_recurrent_for_every_length_to_300(chunk_size: int, form) -> None:
     x = random_inputs(300, seed=chunk_size, correlation=0.5, scale=0.1)
     state = torch.randn(1, 2, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
     whole, _ = recurrent(*x, state)
     for T in range(1, 301):
         part = tuple(a[:, :T] for a in x)
-        o, S = chunked(*part, state, chunk_size=chunk_size)
+        o, S = form(*part, state, chunk_size=chunk_size)
         torch.testing.assert_close(o, whole[:, :T], atol=1e-10, rtol=1e-10)
         if T % 50 == 1 or T == 300:
             torch.testing.assert_close(S, recurrent(*part, state)[1], atol=1e-10, rtol=1e-10)
@@ -75,19 +77,22 @@ def test_every_form_equals_the_referee(T, B, G, share, K, V, chunk_size, g, beta
         recurrent(q, k, v, decay, strength, state),
         chunked(q, k, v, decay, strength, state, chunk_size=chunk_size),
         influence(q, k, v, decay, strength, state),
+        fast.recurrent(q, k, v, decay, strength, state),
+        fast.chunked(q, k, v, decay, strength, state, chunk_size=chunk_size),
     ):
         torch.testing.assert_close(o, truth[0], atol=1e-9, rtol=1e-9)
         torch.testing.assert_close(S, truth[1], atol=1e-9, rtol=1e-9)
 
 
+@pytest.mark.parametrize("form", [chunked, fast.chunked])
 @pytest.mark.parametrize("chunk_size", [1, 7, 16, 64])
 @pytest.mark.parametrize("case", ["plain", "g = 0", "beta = 0", "beta = 1", "equal keys"])
-def test_float32_error_against_the_referee(chunk_size: int, case: str) -> None:
+def test_float32_error_against_the_referee(chunk_size: int, case: str, form) -> None:
     q, k, v, g, beta = random_inputs(300, K=16, V=16, correlation=0.95 if case == "equal keys" else 0.0, scale=0.05)
     g = g * 0 if case in ("g = 0", "equal keys") else g
     beta = {"beta = 0": beta * 0, "beta = 1": beta * 0 + 1}.get(case, beta)
     exact, final = recurrent(q, k, v, g, beta)
-    o, S = chunked(*(x.float() for x in (q, k, v, g, beta)), chunk_size=chunk_size)
+    o, S = form(*(x.float() for x in (q, k, v, g, beta)), chunk_size=chunk_size)
     scale = v.abs().max()
     assert (o - exact).abs().max() <= 1e-5 * scale and (S - final).abs().max() <= 1e-5 * scale
 
@@ -97,7 +102,8 @@ def test_long_strong_decay_does_not_overflow(strength: float) -> None:
     """c falls to −3·10⁶: e^(c_i − c_j) above the diagonal would be infinite, and inf · 0 is not a number."""
     q, k, v, g, beta = random_inputs(300, dtype=torch.float32)
     g = torch.full_like(g, -strength)
-    for o, S in (chunked(q, k, v, g, beta), influence(q, k, v, g, beta)):
+    for form in (chunked, influence, fast.recurrent, fast.chunked):
+        o, S = form(q, k, v, g, beta)
         expected = recurrent(q, k, v, g, beta)
         assert torch.isfinite(o).all() and torch.isfinite(S).all()
         torch.testing.assert_close((o, S), expected, atol=1e-5, rtol=1e-5)
@@ -116,9 +122,26 @@ def test_forms_equal_transformers_functions(T: int, share: int, begun: bool, see
         recurrent(q, k, v, g, beta, state),
         chunked(q, k, v, g, beta, state),
         influence(q, k, v, g, beta, state),
+        fast.recurrent(q, k, v, g, beta, state),
+        fast.chunked(q, k, v, g, beta, state),
     ):
         torch.testing.assert_close(ours, chunk, atol=1e-10, rtol=1e-10)
         torch.testing.assert_close(ours, step, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("form", [fast.recurrent, fast.chunked])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_fast_forms_give_what_the_readable_ones_give_and_leave_what_they_were_given(form, dtype) -> None:
+    """Dtypes and shapes too; v may be a strided view, as it is in the layer, and a snapshot may hold the state."""
+    q, k, v, g, beta = random_inputs(70, B=2, G=2, H=6, V=5)
+    v = torch.cat((v, v), dim=-1).to(dtype)[..., :5]
+    wide = torch.promote_types(dtype, torch.float32)
+    q, k, g, beta, state = (x.to(wide) for x in (q, k, g, beta, torch.randn(2, 6, 8, 5, dtype=torch.float64)))
+    given = [x.clone() for x in (q, k, v, g, beta, state)]
+    expected, found = recurrent(q, k, v, g, beta, state), form(q, k, v, g, beta, state)
+    torch.testing.assert_close(found[0], expected[0])
+    torch.testing.assert_close(found[1], expected[1], atol=1e-5, rtol=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(given, (q, k, v, g, beta, state), strict=True))
 
 
 def test_influence_matrix_times_values_is_the_output() -> None:
