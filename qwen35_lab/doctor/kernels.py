@@ -23,7 +23,8 @@ def look() -> Iterator[Finding]:
     yield attention_kernel()
     yield Finding(
         TOPIC, "delta rule", "fine",
-        "Ours in PyTorch: in chunks for a text, step by step for one token; a loop when something inside is recorded.",
+        "Ours in PyTorch: in chunks for a text, step by step for one token; a loop when something inside is recorded. "
+        "On a CPU without gradients their fast forms.",
         value={"prefill": "chunked", "decode": "recurrent"},
     )  # fmt: skip
     for module, name, what in OPTIONAL:
