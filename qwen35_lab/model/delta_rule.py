@@ -17,7 +17,7 @@ Returns: o [B, T, H, V] and the last state [B, H, K, V], computed in float32 at 
 * `chunked` does the same for C tokens at a time with matrix products; used for prefill.
 * `influence` writes the output as one matrix times the values, O = M V: who reads what from whom.
 
-On a CPU, and without gradients, fast_delta_rule.py stands in for the first two; on a GPU kernels.py, where fla is there.
+On a CPU, and without gradients, fast_delta_rule.py stands in for the first two; on a GPU with fla, kernels.py does.
 """
 
 from collections.abc import Callable
