@@ -59,7 +59,7 @@ def main() -> None:
         for found in run(area, given):
             (rows if isinstance(found, Row) else marks).append(found)
         report.write(asked.to, machine, rows, marks)  # after every area: the next one may be interrupted
-    for table in (report.bounds(rows), report.marks(marks), report.verdict(rows, marks)):
+    for table in (report.bounds(rows), report.marks(marks), *report.verdict(rows, marks)):
         print(f"\n{table}" if table else "", flush=True)
     print(f"\nWritten to {asked.to}: {', '.join(sorted(path.name for path in asked.to.iterdir()))}")
 
@@ -71,7 +71,7 @@ def run(area: str, given: Given) -> list[Row | Mark]:
     print(f"\n{area}")
     for row in compare(area, module.cases(given) if hasattr(module, "cases") else iter(()), given):
         if not found:
-            print(report.head(report.HEAD, 2))
+            print(report.head(report.HEAD))
         print(report.line(row.cells()), flush=True)
         found.append(row)
     for mark in module.marks(given) if hasattr(module, "marks") else ():

@@ -16,6 +16,8 @@ SAID = {True: "reached", False: "MISSED", None: ""}
 HEAD = ("what", "against", "ours, ms", "theirs, ms", "ratio", "quartiles", "wanted", "")
 BOUNDS = ("what", "of the bound: ours", "theirs", "wanted of ours", "")
 MARKS = ("what", "measured", "wanted", "", "remarks")
+WORDS = {"what", "against", "", "remarks"}  # columns of words; the others have numbers
+TICKS = (0.25, 0.5, 0.8, 1, 1.25, 1.5, 2, 3, 4, 6, 8)
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def head(names: Sequence[str], words: int) -> str:
-    """The first two lines of a table whose first so many columns are words."""
-    rule = ["---" if n < words or not name else "---:" for n, name in enumerate(names)]
+def head(names: Sequence[str]) -> str:
+    """The first two lines of a table."""
+    rule = ["---" if name in WORDS else "---:" for name in names]
     return f"{line(names)}\n{line(rule)}"
 
 
@@ -67,7 +69,7 @@ def bounds(rows: Sequence[Row]) -> str:
     found = {row.what: row for row in reversed(rows) if row.share}  # against the first rival
     if not found:
         return ""
-    lines = [head(BOUNDS, 1)]
+    lines = [head(BOUNDS)]
     for row in reversed(found.values()):
         ours, theirs = row.share or (0, 0)
         wanted = "" if row.share_goal is None else f"≥ {row.share_goal:.0%}"
@@ -79,22 +81,22 @@ def marks(found: Sequence[Mark]) -> str:
     """A table of numbers that have no rival."""
     if not found:
         return ""
-    lines = [head(MARKS, 1)]
+    lines = [head(MARKS)]
     for mark in found:
         wanted = "" if mark.goal is None else f"≤ {mark.goal:g} {mark.unit}".rstrip()
         lines.append(line([mark.what, f"{mark.value:.3g} {mark.unit}".rstrip(), wanted, SAID[mark.reached], mark.note]))
     return "\n".join(lines)
 
 
-def verdict(rows: Sequence[Row], found: Sequence[Mark]) -> str:
-    """How many goals there were and were reached, and which were not."""
+def verdict(rows: Sequence[Row], found: Sequence[Mark]) -> tuple[str, str]:
+    """How many goals there were and were reached, and which were not, if any."""
     judged = [(f"{row.what} (against {row.rival})", row.reached) for row in rows]
     judged += [(f"{row.what}, share of the bound", row.share_reached) for row in rows]
     judged += [(mark.what, mark.reached) for mark in found]
     judged = [(what, reached) for what, reached in judged if reached is not None]
     missed = [what for what, reached in judged if not reached]
     said = f"{len(judged) - len(missed)} of {len(judged)} marks reached."
-    return said + (f" Missed: {'; '.join(missed)}." if missed else "")
+    return said, f"Missed: {'; '.join(missed)}." if missed else ""
 
 
 def write(folder: Path, machine: Mapping[str, str], rows: Sequence[Row], found: Sequence[Mark]) -> None:
@@ -123,7 +125,7 @@ def figure(machine: Mapping[str, str], rows: Sequence[Row]) -> Figure:
     wanted = [(row.goal, name) for row, name in zip(rows, names, strict=True) if row.goal is not None]
     dots = ["circle-open" if row.reached is False else "circle" for row in rows]
     drawn = Figure(
-        caption=f"{verdict(rows, [])} Time of the rival over ours, on {machine.get('GPU', machine['CPU'])} with "
+        caption=f"{verdict(rows, [])[0]} Time of the rival over ours, on {machine.get('GPU', machine['CPU'])} with "
         f"{machine['threads']} thread{'s' * (machine['threads'] != '1')}: right of 1 we are faster.",
         alt="Dot chart of ratios. " + "; ".join(f"{n} {m:.2f}" for n, m in zip(names, middle, strict=True)),
         provenance="RANDOM · random weights, of the nano and of recall trained ones",
@@ -139,7 +141,7 @@ def figure(machine: Mapping[str, str], rows: Sequence[Row]) -> Figure:
         x=[goal for goal, _ in wanted], y=[name for _, name in wanted], mode="markers", name="wanted",
         marker={"symbol": "line-ns-open", "size": 14, "color": theme.COLOURS["attention"], "line": {"width": 2}},
     )  # fmt: skip
-    drawn.update_xaxes(type="log", title="times as fast (log scale); hollow: less than wanted", dtick="D2")
+    drawn.update_xaxes(type="log", title="times as fast (log scale); hollow: less than wanted", tickvals=TICKS)
     drawn.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=names, tickfont={"size": 11})
     drawn.update_layout(height=120 + 24 * len(names))
     return drawn
