@@ -58,7 +58,7 @@ class Given:
     @property
     def patience(self) -> float:
         """Seconds that a comparison may go on before it has had all its rounds."""
-        return 4 if self.quick else 120
+        return 2.5 if self.quick else 120
 
 
 @dataclass(frozen=True)
