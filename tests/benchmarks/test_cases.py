@@ -5,6 +5,7 @@ import inspect
 import pytest
 import torch
 from benchmarks import taps_cases, text_cases
+from benchmarks.race import Given
 from benchmarks.text_cases import KERNELS, Pair, decay, decoding, model_pair, plain, prefill, products
 from torch.nn import functional as F
 
@@ -54,6 +55,13 @@ def test_the_bound_multiplies_with_every_matrix_once(pair, monkeypatch):
     matrices = {p.data_ptr() for p in pair.ours.parameters() if p.ndim == 2}
     assert sorted(pointer for pointer, _ in used) == sorted(matrices)
     assert [rows for _, rows in used] == [7] * (len(used) - 1) + [1]  # the head comes last, for the last token
+
+
+@torch.inference_mode()
+def test_both_forms_of_the_delta_rule_agree():
+    case = next(text_cases.delta_rules(Given(quick=True)))
+    for ours, theirs in zip(case.ours(), case.theirs(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_decay_is_negative_and_of_the_trained_kind():

@@ -27,7 +27,7 @@ from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 from qwen35_lab.checkpoint import name_map, official_name
 from qwen35_lab.config import ModelConfig
 from qwen35_lab.model import TextModel
-from qwen35_lab.model.delta_rule import chunked
+from qwen35_lab.model.deltanet import GatedDeltaNet
 from qwen35_lab.model.kernels import installed as fla_is_installed
 from qwen35_lab.model.norm import l2_norm
 from qwen35_lab.paths import data_path
@@ -84,16 +84,20 @@ def cases(given: Given) -> Iterator[Case]:
 
 
 def delta_rules(given: Given) -> Iterator[Case]:
-    """Heads of 128 over a text, float32: two numbers of value heads that the family has."""
+    """Heads of 128 over a text, float32: two numbers of value heads that the family has. Ours is in the form that a
+    layer chooses for such a text."""
+    with torch.device("meta"):
+        ours = GatedDeltaNet(ModelConfig.from_dict(shape()).text)._remember
     theirs = importlib.import_module(MODULE).torch_chunk_gated_delta_rule
     tokens = 2048
     for heads in (16, 32):
         q, k, v = (torch.randn(1, tokens, heads, 128, device=given.device) for _ in range(3))
-        q, k = l2_norm(q) * 128**-0.5, l2_norm(k)
+        q, k = l2_norm(q), l2_norm(k)
+        scaled = q * 128**-0.5  # which transformers does itself
         g, beta = decay(tokens, heads, given.device), torch.rand(1, tokens, heads, device=given.device)
         yield Case(
             f"delta rule, {heads} heads of 128, {tokens:,} tokens, float32",
-            lambda q=q, k=k, v=v, g=g, beta=beta: chunked(q, k, v, g, beta),
+            lambda q=scaled, k=k, v=v, g=g, beta=beta: ours(q, k, v, g, beta, None),
             lambda q=q, k=k, v=v, g=g, beta=beta: theirs(q, k, v, g=g, beta=beta, output_final_state=True),
             goal=2.0 if given.device == "cpu" else None,
         )
