@@ -1,7 +1,7 @@
 """Catching values while a model runs: plain forward hooks on taps (model/taps.py), removed again whatever happens."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 
@@ -22,8 +22,8 @@ def listed(patterns: str | Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
-    """The taps whose name matches one of the globs, in the order of the patterns.
+def chosen(model: nn.Module, patterns: str | Iterable[str] | Mapping[str, Tap]) -> dict[str, Tap]:
+    """The taps whose name matches one of the globs, in the order of the patterns; of taps already chosen, these.
 
     A pattern that ends in `*` matches no lazy tap: forming one costs time and memory, so it wants to be named. The MTP
     head does not run in a forward pass, so that its taps match only patterns that begin with "mtp".
@@ -31,6 +31,8 @@ def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
     Raises:
         InputError: a pattern that matches no tap.
     """
+    if isinstance(patterns, Mapping):
+        return dict(patterns)
     found = dict(taps(model))
     matching: dict[str, Tap] = {}
     for pattern in listed(patterns):
@@ -46,7 +48,7 @@ def chosen(model: nn.Module, patterns: str | Iterable[str]) -> dict[str, Tap]:
 
 
 @whole
-def record(model: nn.Module, patterns: str | Iterable[str]) -> Iterator[dict[str, list[Tensor]]]:
+def record(model: nn.Module, patterns: str | Iterable[str] | Mapping[str, Tap]) -> Iterator[dict[str, list[Tensor]]]:
     """Collect the values of all taps whose name matches a glob, in the order in which they are made.
 
     Yields a dictionary that fills while the model runs: name -> one tensor per firing (a tap inside a recurrence fires

@@ -8,7 +8,7 @@ Symbols: T tokens that a pass reads, P tokens that they look at, e bytes of a nu
 float32 at least. Pictures of so many patches become so many cells, as in the taps' axes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from math import prod
@@ -88,8 +88,8 @@ class _Run:
 
 
 def estimate(
-    model: TextModel, patterns: str | Iterable[str], tokens: int, edits: Sequence[AnyEdit] = (), new: int = 0, *,
-    patches: int = 0, cells: int = 0,
+    model: TextModel, patterns: str | Iterable[str] | Mapping[str, Tap], tokens: int, edits: Sequence[AnyEdit] = (),
+    new: int = 0, *, patches: int = 0, cells: int = 0,
 ) -> TraceSize:  # fmt: skip
     """What `Qwen.trace` takes for a prompt of so many tokens, with these edits, and `new` tokens after it.
 
@@ -130,8 +130,8 @@ def seen_only(name: str) -> bool:
 
 
 def refuse_what_does_not_fit(
-    model: TextModel, patterns: str | Iterable[str], tokens: int, edits: Sequence[AnyEdit] = (), new: int = 0,
-    **pictures: int,
+    model: TextModel, patterns: str | Iterable[str] | Mapping[str, Tap], tokens: int, edits: Sequence[AnyEdit] = (),
+    new: int = 0, **pictures: int,
 ) -> None:  # fmt: skip
     """Raises InputError if the run would take more memory than there is. `pictures`: as in `estimate`."""
     size, there = estimate(model, patterns, tokens, edits, new, **pictures), free(model.embed_tokens.weight.device)

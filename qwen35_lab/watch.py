@@ -14,7 +14,7 @@ from .errors import InputError
 from .estimate import TraceSize, estimate, refuse_what_does_not_fit, seen_only
 from .generate import Sampling, check_length, decode
 from .interrupt import whole_stack
-from .model import mtp_logits, taps
+from .model import mtp_logits
 from .model.taps import listen
 from .passes import Passes, in_force
 from .prompts import Prompt, Reader
@@ -47,13 +47,13 @@ class Watched(Reader):
             InputError: a pattern that matches nothing, an edit that does not fit or that no token of this run reaches,
                 a setting that there is not, or a run that takes more memory than is free (see `trace_size`).
         """
-        (ids, pictures), record = self._encode(prompt, images, videos), capture.listed(record)
+        (ids, pictures), heard = self._encode(prompt, images, videos), capture.chosen(self.model, record)
         edits = edits_of(edits)
         chosen = self._sampling(ids, pictures, max_new_tokens, sampling)
-        mtp = self._asks_the_head(record, bool(pictures), max_new_tokens)
+        mtp = self._asks_the_head(heard, bool(pictures), max_new_tokens)
         counts = self._counts(pictures)
-        refuse_what_does_not_fit(self.model, record, ids.shape[1], edits, max_new_tokens, **counts)
-        with edited(self.model, edits), capture.record(self.model, record) as values:
+        refuse_what_does_not_fit(self.model, heard, ids.shape[1], edits, max_new_tokens, **counts)
+        with edited(self.model, edits), capture.record(self.model, heard) as values:
             in_words = tuple(str(each) for each in in_force(self.model))
             every = self.model.logits.wanted  # else only the scores that the next token is chosen by are formed
             if max_new_tokens:
@@ -62,15 +62,16 @@ class Watched(Reader):
                 out, steps = self.model(ids, logits_to_keep=0 if every else 1, **pictures), ()
                 if mtp:
                     mtp_logits(self.model, out.hidden, ids, positions=out.positions, embedded=out.embedded)
-        axes = {name: tap.axes for name, tap in taps(self.model) if name in values}
+        axes = {name: heard[name].axes for name in values}
         tensors = {name: capture.joined(values.pop(name), name, axes[name])[0] for name in list(values)}
         provenance = replace(self.provenance, edits=in_words, sampling=str(chosen) if max_new_tokens else "")
-        tokens = [self.token_text(int(i)) for i in ids[0]]
+        texts = {i: self.token_text(i) for i in set(ids[0].tolist())}
+        tokens = [texts[i] for i in ids[0].tolist()]
         return Trace(tokens, ids[0], tensors, {n: axes[n][1:] for n in tensors}, provenance, steps)
 
-    def _asks_the_head(self, record: Iterable[str], pictures: bool, new: int) -> bool:
+    def _asks_the_head(self, heard: Iterable[str], pictures: bool, new: int) -> bool:
         """Whether values of the MTP head shall be recorded. Raises `InputError` for what this run does not make."""
-        names = list(capture.chosen(self.model, record))
+        names = list(heard)
         if names and not pictures and all(map(seen_only, names)):
             raise InputError(f"{names[0]} is made of pictures, and there are none; pass images=… or videos=….")
         mtp = any(name.startswith("mtp.") for name in names)

@@ -42,6 +42,12 @@ class Tap(nn.Module):
         self.dtype = dtype
         self.sizes = sizes
 
+    def __call__(self, value: Tensor) -> Tensor:
+        """As of every module, but at once where there is no hook of any kind: a pass goes through many taps."""
+        if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
+            return super().__call__(value)
+        return value
+
     def forward(self, value: Tensor) -> Tensor:
         return value
 

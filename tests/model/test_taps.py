@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 from qwen35_lab.config import ModelConfig
-from qwen35_lab.model import TextModel, taps
+from qwen35_lab.model import Tap, TextModel, taps
 from qwen35_lab.model.init import initialise
 
 CONFIG = {
@@ -135,3 +136,23 @@ def test_no_hook_on_an_attention_map_opens_the_future_or_the_padding(model: Text
         same = torch.ones_like(mask, dtype=torch.bool)
         same[1, 10:20], same[:, 40:] = False, False
         assert torch.equal(after[same], before[same])
+
+
+KINDS = ("forward_hook", "forward_pre_hook", "full_backward_hook", "full_backward_pre_hook")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hook_of_any_kind_is_heard(kind):
+    tap, heard = Tap("batch", "a value"), []
+    getattr(tap, f"register_{kind}")(lambda *given: heard.append(given))
+    value = torch.ones(2, requires_grad=True)
+    assert torch.equal(tap(value), value)
+    (2 * tap(value)).sum().backward()
+    assert heard and torch.equal(value.grad, torch.full((2,), 2.0))
+
+
+def test_without_a_hook_the_value_passes_at_once(monkeypatch):
+    """Not even through what every module does when it is called, which a pass through the nano does a hundred times."""
+    tap, value = Tap("batch", "a value"), torch.ones(2)
+    monkeypatch.setattr(nn.Module, "_call_impl", None)
+    assert tap(value) is value
