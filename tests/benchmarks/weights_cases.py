@@ -5,8 +5,8 @@ do; the head, a third of all weights in this model, is then read in 16 bits for 
 it is in int8. transformers and our own model hold all of it in bfloat16. The bound is what cannot be left out: the
 products of one token with the same few-bit matrices alone.
 
-Below the passes stand single products, one token with one matrix: a matrix is as large as all matrices of its shape in
-the model together, or in turn one of several copies, so that it comes from memory as it does there.
+Below the passes stand single products, one token with one matrix, of which several copies take turns: so it comes from
+memory, as it does in the model, and not from a cache.
 """
 
 import copy
@@ -24,7 +24,7 @@ from qwen35_lab.weight_products import Int4Groups, Int8Rows
 
 KINDS = {"int8": 1.8, "int4": 2.2}  # what is wanted against transformers in bfloat16
 SHAPES = ((6144, 1024), (1024, 2048), (3584, 1024), (1024, 3584), (512, 1024))  # rows and columns, in the 0.8B
-BEYOND = 2**26  # bytes: more than a cache holds
+BEYOND = 2**28  # bytes of all copies in bfloat16; a quarter of it, in int4, is still more than a cache holds
 STEPS = 8
 
 
