@@ -114,6 +114,7 @@ def load(
     revision: str | None = None,
     *,
     quantised: str | None = None,
+    quantised_head: bool = False,
     experts: str = "memory",
     expert_budget: int | str | None = None,
     endpoint: str | None = None,
@@ -128,6 +129,8 @@ def load(
             to the others and to the CPU, too (spread.py; needs accelerate; not tried on GPUs).
         revision: a branch, tag or commit on the Hub; a whole commit that is in the cache needs no network.
         quantised: "int8" or "int4" holds the matrices of layers so while it runs (weight_only.py; needs torchao).
+        quantised_head: with either of them, the head in int8 too, which every new token reads in full: a third of all
+            weights in the 0.8B. Where it is tied, it is the table of words.
         experts: "disk" leaves the routed experts in their files, and reads those that are asked for (expert_store.py):
             the same answers, from less memory, in more time. `qwen.experts` tells how often one was in memory.
         expert_budget: how many of them to keep in memory, or a size ("4 GB"); None for half of what is free.
@@ -138,6 +141,10 @@ def load(
         InputError: a dtype, a device, a kind of weights or a place of experts that is not there.
     """
     _check_experts(experts, expert_budget, quantised)
+    if quantised_head and quantised is None:
+        raise InputError(
+            "quantised_head goes with the other matrices; add quantised='int8' or 'int4', or leave it out."
+        )
     folder, revision = find_folder(name, revision, endpoint=endpoint)
     config = ModelConfig.from_file(folder)
     if experts == "disk" and not config.text.is_moe:
@@ -152,12 +159,13 @@ def load(
     if apart:
         report = replace(report, notes=(*report.notes, spread(model, find_places(model))))
     if quantised is not None:
-        report = replace(report, notes=(*report.notes, *to_weight_only(model, quantised)))
+        report = replace(report, notes=(*report.notes, *to_weight_only(model, quantised, quantised_head)))
     from_hub = next((part for part in folder.parts if part.startswith("models--")), "")
     kind = "TINY" if folder.parent == data_path() else "REAL" if from_hub.startswith("models--Qwen--") else "OTHER"
     label = from_hub.removeprefix("models--").replace("--", "/") or folder.name
     seed = _seed_on_card(folder) if kind == "TINY" else None
-    return Qwen(model, config, _provenance(model, kind, label, revision, seed, quantised), folder, report)
+    rounded = quantised and quantised + ", head in int8" * quantised_head
+    return Qwen(model, config, _provenance(model, kind, label, revision, seed, rounded), folder, report)
 
 
 def _check_experts(experts: str, budget: int | str | None, quantised: str | None) -> None:

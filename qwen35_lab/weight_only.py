@@ -2,6 +2,8 @@
 
 The matrices of layers are held as whole numbers with scales: int8 with one for each row, int4 with a scale and an
 offset for each group of up to 128 in a row. What official FP8 files keep in 16 bits is kept here too: `fp8.ROUNDED`.
+The head is kept as well, unless it is asked for: then it is in int8, in models whose matrices are in int4 too. A tied
+head is the table of words: then words are read from int8. How products are computed: weight_products.py.
 
 What torchao (0.18) cannot do here. It has no int4 for stacks of matrices, and from an int8 stack no matrix can be taken
 in inference mode: every expert becomes a tensor of its own. Its int4 for CPUs is a prototype that wants rows in
@@ -11,8 +13,8 @@ which nobody has tried here.
 Reference: torchao's `Int8Tensor` and `Int4OpaqueTensor`.
 """
 
+import importlib
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -21,39 +23,37 @@ from .errors import InputError
 from .fp8 import is_rounded
 from .model import TextModel
 
-GROUPS = (128, 64, 32)  # of int4, the largest that divides a row
 
-
-def to_weight_only(model: TextModel, kind: str) -> tuple[str, ...]:
+def to_weight_only(model: TextModel, kind: str, head: bool = False) -> tuple[str, ...]:
     """Replace the matrices of a model's layers, in place. What was done, in words.
 
     Args:
         kind: "int8" or "int4".
+        head: the head too, in int8; where it is tied, that is the table of words.
     Raises:
-        InputError: another kind, int4 on something else than a CPU, or torchao is not installed.
+        InputError: another kind, int4 on something else than a CPU, a model in float64, or torchao is not installed.
     """
-    if kind not in ("int8", "int4"):
-        raise InputError(f"There are no weights in {kind!r} here; use quantised='int8' or 'int4', or leave it out.")
-    device = model.embed_tokens.weight.device
-    if kind == "int4" and device.type != "cpu":
-        raise InputError(f"Weights in int4 are for CPUs here, and this is {device}; use device='cpu', or int8.")
-    convert = _int8() if kind == "int8" else _int4()
+    _check(model, kind)
+    eight, four = _makers()
+    make = eight if kind == "int8" else four
     done, left = 0, []
     for name, weight in list(model.named_parameters()):
         if not is_rounded(name):
             continue
-        owner, _, leaf = name.rpartition(".")
-        made = _stack(weight, convert) if weight.ndim == 3 else convert(weight.detach())
+        made = _stack(weight, make) if weight.ndim == 3 else make(weight.detach())
         if made is None:
             left.append(name)
             continue
-        module = model.get_submodule(owner)
-        delattr(module, leaf)  # a parameter's place does not take a stack
-        setattr(module, leaf, made if isinstance(made, nn.Module) else nn.Parameter(made, requires_grad=False))
+        _put(model, name, made)
         done += 1
-    notes = (f"{done} matrices are held in {kind} and used so (torchao).",)
-    few = f"{len(left)} matrices do not fit {kind} and stay as they were, the first {left[0]}." if left else ""
-    return (*notes, few) if few else notes
+    notes = [f"{done} matrices are held in {kind} and used so (torchao)."]
+    if left:
+        notes.append(f"{len(left)} matrices do not fit {kind} and stay as they were, the first {left[0]}.")
+    if head:
+        name = "embed_tokens.weight" if model.lm_head is None else "lm_head.weight"
+        _put(model, name, eight(model.get_parameter(name).detach()))
+        notes.append("The head is held in int8" + (", and is the table of words." if model.lm_head is None else "."))
+    return tuple(notes)
 
 
 class ExpertStack(nn.ParameterList):
@@ -80,36 +80,38 @@ def is_weight_only(model: nn.Module) -> bool:
     return any(hasattr(parameter, "__tensor_flatten__") for parameter in model.parameters())
 
 
-def _stack(weight: Tensor, convert: Callable[[Tensor], Tensor | None]) -> ExpertStack | None:
-    made = [convert(expert) for expert in weight.detach()]
+def _check(model: TextModel, kind: str) -> None:
+    if kind not in ("int8", "int4"):
+        raise InputError(f"There are no weights in {kind!r} here; use quantised='int8' or 'int4', or leave it out.")
+    weight = model.embed_tokens.weight
+    if kind == "int4" and weight.device.type != "cpu":
+        raise InputError(f"Weights in int4 are for CPUs here, and this is {weight.device}; use device='cpu', or int8.")
+    if weight.dtype == torch.float64:
+        raise InputError(f"Weights in {kind} stand for at most float32; use dtype='float32' or 'bfloat16'.")
+
+
+def _put(model: TextModel, name: str, made: Tensor | nn.Module) -> None:
+    """In place of a parameter."""
+    owner, _, leaf = name.rpartition(".")
+    module = model.get_submodule(owner)
+    delattr(module, leaf)  # a parameter's place does not take a stack
+    setattr(module, leaf, made if isinstance(made, nn.Module) else nn.Parameter(made, requires_grad=False))
+
+
+def _stack(weight: Tensor, make: Callable[[Tensor], Tensor | None]) -> ExpertStack | None:
+    made = [make(expert) for expert in weight.detach()]
     if any(each is None for each in made):
         return None
     return ExpertStack(nn.Parameter(each, requires_grad=False) for each in made if each is not None)
 
 
-def _int8() -> Callable[[Tensor], Tensor | None]:
-    torchao = _torchao()
-    return lambda weight: torchao.Int8Tensor.from_hp(weight, granularity=torchao.PerRow())
-
-
-def _int4() -> Callable[[Tensor], Tensor | None]:
-    Int4 = _torchao().Int4OpaqueTensor
-
-    def convert(weight: Tensor) -> Tensor | None:
-        rows, columns = weight.shape
-        group = next((size for size in GROUPS if columns % size == 0), None)
-        return None if group is None or rows % 16 else Int4.from_hp(weight.contiguous(), [1, group])
-
-    return convert
-
-
-def _torchao() -> SimpleNamespace:
-    """The three names of torchao that are used. Importing it takes a second, so it is done late."""
+def _makers() -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor | None]]:
+    """Of matrices in int8, and in int4 where they fit. Importing torchao takes a second, so it is done late."""
     try:
-        from torchao.prototype.quantization.int4 import Int4OpaqueTensor
-        from torchao.quantization import Int8Tensor, PerRow
+        importlib.import_module("torchao.quantization")
+        from .weight_products import Int4Groups, Int8Rows
     except ImportError as error:
         raise InputError(
             f"Weights in int8 and int4 need torchao 0.18 or later ({error}); install it with `pip install torchao`."
         ) from error
-    return SimpleNamespace(Int4OpaqueTensor=Int4OpaqueTensor, Int8Tensor=Int8Tensor, PerRow=PerRow)
+    return Int8Rows.of, Int4Groups.of

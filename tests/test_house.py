@@ -40,6 +40,7 @@ LAYERS = [
         "spread",
         "tensors",
         "weight_only",
+        "weight_products",
     },
     {"generate", "speculative", "presets", "prompts", "speak", "talk"},
     {"trace", "trace_file", "capture", "passes", "selection", "routers", "edits", "estimate", "watch", "qwen"},

@@ -1,0 +1,78 @@
+"""Decoding with the matrices in 8 and 4 bits (`lab.load(…, quantised=…)`) at the shapes of Qwen3.5-0.8B, in bfloat16.
+
+What is in few bits is said in every line. `quantised=` alone rounds the matrices of the layers, as official FP8 files
+do; the head, a third of all weights in this model, is then read in 16 bits for every token. With `quantised_head=True`
+it is in int8. transformers and our own model hold all of it in bfloat16. The bound is what cannot be left out: the
+products of one token with the same few-bit matrices alone.
+
+Below the passes stand single products, one token with one matrix, of which several copies take turns: so it comes from
+memory, as it does in the model, and not from a cache.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+from benchmarks.race import Case, Given, Work
+from benchmarks.text_cases import Pair, decoding, model_pair
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qwen35_lab.model import TextModel
+from qwen35_lab.weight_only import to_weight_only
+from qwen35_lab.weight_products import Int4Groups, Int8Rows
+
+KINDS = {"int8": 1.8, "int4": 2.2}  # what is wanted against transformers in bfloat16
+SHAPES = ((6144, 1024), (1024, 2048), (3584, 1024), (1024, 3584), (512, 1024))  # rows and columns, in the 0.8B
+BEYOND = 2**28  # bytes of all copies in bfloat16; a quarter of it, in int4, is still more than a cache holds
+STEPS = 8
+
+
+def cases(given: Given) -> Iterator[Case]:
+    if given.device != "cpu":
+        return  # int4 is for CPUs, and torchao's int8 is not fast elsewhere
+    pair = model_pair(torch.bfloat16, 4 if given.quick else 24, given.device)
+    for kind, goal in KINDS.items():
+        for head in (False, True):
+            yield from passes(pair, kind, head, goal)
+    for rows, columns in SHAPES[: 2 if given.quick else None]:
+        yield from single(rows, columns)
+
+
+def passes(pair: Pair, kind: str, head: bool, goal: float) -> Iterator[Case]:
+    """Against transformers and against our own model in bfloat16."""
+    small = Pair(rounded(pair.ours, kind, head), pair.theirs, pair.dtype)
+    ours, theirs, _ = decoding(small, STEPS)
+    full, _, _ = decoding(pair, STEPS)
+    bound = products(small.ours)
+    what = f"decoding, layers in {kind}, head in {'int8' if head else 'bfloat16'}, {pair.words}"
+    yield Case(what, ours, theirs, goal, bound=lambda: [bound() for _ in range(STEPS)])
+    yield Case(what, ours, full, rival="ours in bfloat16")
+
+
+def rounded(model: TextModel, kind: str, head: bool) -> TextModel:
+    """A copy that shares what is not rounded."""
+    twin = copy.deepcopy(model, {id(p): p for p in model.parameters()})
+    to_weight_only(twin, kind, head)
+    return twin
+
+
+def products(model: TextModel) -> Work:
+    """One token with every matrix, one after the other, as they are held; the head is the table of words."""
+    held = [m.weight for m in model.modules() if isinstance(m, nn.Linear)] + [model.embed_tokens.weight]
+    pairs = [(torch.randn(1, weight.shape[1], dtype=torch.bfloat16), weight) for weight in held]
+    return lambda: [F.linear(token, weight) for token, weight in pairs]
+
+
+def single(rows: int, columns: int) -> Iterator[Case]:
+    """One token with one matrix, against bfloat16."""
+    plain = [torch.randn(rows, columns, dtype=torch.bfloat16) for _ in range(BEYOND // (2 * rows * columns))]
+    token = torch.randn(1, columns, dtype=torch.bfloat16)
+
+    def all_of(weights: list[Tensor]) -> Work:
+        return lambda: [F.linear(token, weight) for weight in weights]
+
+    makers: dict[str, Callable[[Tensor], Tensor | None]] = {"int8": Int8Rows.of, "int4": Int4Groups.of}
+    for kind, make in makers.items():
+        held = [made for weight in plain if (made := make(weight)) is not None]
+        yield Case(f"one token · {rows:,} × {columns:,}, {kind}", all_of(held), all_of(plain), rival="bfloat16")
