@@ -8,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import MOE
 from torch import Tensor
-from torch.nn import functional as F
 
 from qwen35_lab.config import ModelConfig
 from qwen35_lab.model import experts
 from qwen35_lab.model.moe import Routing, SparseMoE
-from qwen35_lab.model.product import times
 
 # how far apart the same sums may be, of the largest number
 CLOSE = {torch.float64: 1e-13, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
@@ -80,19 +78,3 @@ def test_weights_that_a_hook_made_wider_still_weigh() -> None:
     with torch.no_grad():
         ids, weights = ffn.route(x)
         close(experts.mix(x, ids, weights.float(), ffn.expert), ffn.mix(x, ids, weights))
-
-
-@given(st.integers(1, 3), st.integers(1, 70), st.integers(1, 70), DTYPES, st.booleans())
-def test_a_product_is_the_usual_one(rows: int, width: int, out: int, dtype: torch.dtype, turned: bool) -> None:
-    generator = torch.Generator().manual_seed(rows + 4 * width + 300 * out)
-    x, weight = (torch.randn(n, width, generator=generator).to(dtype) for n in (rows, out))
-    weight = weight.T.contiguous().T if turned else weight
-    with torch.no_grad():
-        close(times(x, weight), F.linear(x, weight))
-
-
-def test_where_gradients_are_taken_a_product_is_the_usual_one_to_the_last_bit() -> None:
-    x, weight = torch.randn(1, 300), torch.randn(64, 300, requires_grad=True)
-    assert torch.equal(times(x, weight), F.linear(x, weight))
-    (grad,) = torch.autograd.grad(times(x, weight).sum(), weight)
-    torch.testing.assert_close(grad, x.expand(64, 300))
