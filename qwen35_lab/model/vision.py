@@ -23,17 +23,11 @@ from torch.nn import functional as F
 from ..config import VisionConfig
 from ..errors import ConfigError
 from .norm import wide
-from .rope import rotate
+from .product import ACTIVATIONS, through
 from .taps import Tap
 
 Grid = tuple[int, int, int]
 THETA = 10_000.0  # of the rotation
-ACTIVATIONS = {
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu": F.gelu,
-    "silu": F.silu,
-    "relu": F.relu,
-}
 
 
 class VisionTower(nn.Module):
@@ -87,7 +81,7 @@ class VisionTower(nn.Module):
         return torch.cat(parts)
 
     def rotary(self, grids: Sequence[Grid], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """cos and sin of every patch, [1, patch, head feature]: half of the pairs turn by row, half by column."""
+        """cos and sin of every patch, [1, patch, 1, pair]: half of the pairs turn by row, half by column."""
         device, wide_dtype = self.pos_embed.weight.device, torch.promote_types(dtype, torch.float32)
         half = self.config.hidden_size // self.config.num_heads // 2
         frequencies = THETA ** -(torch.arange(0, half, 2, device=device, dtype=wide_dtype) / half)
@@ -96,9 +90,8 @@ class VisionTower(nn.Module):
             lines = (torch.arange(n, device=device) for n in grid[1:])
             parts[grid] = self._in_order(torch.stack(torch.meshgrid(*lines, indexing="ij"), dim=-1), grid[0])
         where = torch.cat([parts[grid] for grid in grids])
-        angles = (where[..., None] * frequencies).flatten(1)  # by row, then by column
-        both = torch.cat((angles, angles), dim=-1)[None]
-        return both.cos(), both.sin()
+        angles = (where[..., None] * frequencies).flatten(1)[None, :, None]  # by row, then by column
+        return angles.cos(), angles.sin()
 
     def _in_order(self, grid: Tensor, frames: int) -> Tensor:
         """[rows, columns, …] -> [patch, …], cell by cell, the same for every frame."""
@@ -166,12 +159,12 @@ class VisionAttention(nn.Module):
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], grids: Sequence[Grid]) -> Tensor:
         """x [1, patch, feature] -> [1, patch, feature]"""
-        q, k, v = rearrange(self.qkv(x), "b p (three h d) -> three b p h d", three=3, h=self.heads)
-        q = self.q(rotate(wide(q), *rotary).to(x.dtype))
-        k = self.k(rotate(wide(k), *rotary).to(x.dtype))
+        q, k, v = rearrange(through(self.qkv, x), "b p (three h d) -> three b p h d", three=3, h=self.heads)
+        q = self.q(_rotate(q, *rotary))
+        k = self.k(_rotate(k, *rotary))
         v = self.v(v)
         attend = self._attend_readably if self.scores.wanted or self.weights.wanted else self._attend_fused
-        return self.out(self.proj(attend(q, k, v, grids).flatten(2)))
+        return self.out(through(self.proj, attend(q, k, v, grids).flatten(2)))
 
     def _attend_fused(self, q: Tensor, k: Tensor, v: Tensor, grids: Sequence[Grid]) -> Tensor:
         """By PyTorch's kernel, all frames of one size as a batch: q, k, v, and the result [1, patch, head, feature]"""
@@ -198,6 +191,12 @@ class VisionAttention(nn.Module):
         return rearrange(weights @ v, "b h p d -> b p h d")
 
 
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the pairs (i, i + half) of every head: x [batch, patch, head, feature], cos and sin [1, patch, 1, pair]"""
+    first, second = wide(x).chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)
+
+
 def _frame_by_frame(q: Tensor, k: Tensor, v: Tensor, size: int) -> Tensor:
     """Attention within each frame of so many patches: q, k, v, and the result [patch, head, feature]"""
     q, k, v = (rearrange(z, "(t p) h d -> t h p d", p=size) for z in (q, k, v))
@@ -213,12 +212,12 @@ class VisionMLP(nn.Module):
             )
         self.linear_fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.linear_fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.activate = ACTIVATIONS[config.hidden_act]
+        self.activation = config.hidden_act
         self.out = Tap("batch patch feature", "what the feed-forward adds to the patch", feature=config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [1, patch, feature] -> [1, patch, feature]"""
-        return self.out(self.linear_fc2(self.activate(self.linear_fc1(x))))
+        return self.out(through(self.linear_fc2, through(self.linear_fc1, x, self.activation)))
 
 
 class PatchMerger(nn.Module):
@@ -235,4 +234,4 @@ class PatchMerger(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [1, patch, feature] -> [1, cell, out_hidden_size]"""
         x = rearrange(self.norm(x), "b (cell four) d -> b cell (four d)", four=self.cell)
-        return self.linear_fc2(F.gelu(self.linear_fc1(x)))
+        return through(self.linear_fc2, through(self.linear_fc1, x, "gelu"))

@@ -1,0 +1,76 @@
+"""Products without gradients are the usual ones; with gradients, or a listener, they are those to the last bit."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from qwen35_lab.model.product import ACTIVATIONS, through, times
+
+# how far apart the same sums may be, of the largest number
+CLOSE = {torch.float64: 1e-13, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
+DTYPES = st.sampled_from(list(CLOSE))
+KINDS = ["", *ACTIVATIONS]
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    assert found.dtype == expected.dtype and found.shape == expected.shape
+    torch.testing.assert_close(found, expected, atol=CLOSE[found.dtype] * float(expected.abs().max()), rtol=0)
+
+
+def plainly(layer: nn.Linear, x: Tensor, activation: str) -> Tensor:
+    return ACTIVATIONS[activation](layer(x)) if activation else layer(x)
+
+
+@given(st.integers(1, 3), st.integers(1, 70), st.integers(1, 70), DTYPES, st.booleans())
+def test_a_matrix_times_rows_is_the_usual_product(
+    rows: int, width: int, out: int, dtype: torch.dtype, turned: bool
+) -> None:
+    generator = torch.Generator().manual_seed(rows + 4 * width + 300 * out)
+    x, weight = (torch.randn(n, width, generator=generator).to(dtype) for n in (rows, out))
+    weight = weight.T.contiguous().T if turned else weight
+    with torch.no_grad():
+        close(times(x, weight), F.linear(x, weight))
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=3), st.integers(1, 70), st.integers(1, 70), DTYPES,
+    st.sampled_from(KINDS), st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_a_layer_and_what_follows_it_are_the_usual_ones(
+    rows: list[int], width: int, out: int, dtype: torch.dtype, activation: str, bias: bool, apart: bool
+) -> None:
+    torch.manual_seed(width + 100 * out)
+    layer = nn.Linear(width, out, bias, dtype=dtype)
+    x = torch.randn(*rows, width + 3, dtype=dtype)[..., 3:] if apart else torch.randn(*rows, width, dtype=dtype)
+    with torch.no_grad():
+        close(through(layer, x, activation), plainly(layer, x, activation))
+
+
+@pytest.mark.parametrize("activation", KINDS)
+def test_with_gradients_they_are_the_usual_ones_to_the_last_bit(activation: str) -> None:
+    layer, one, many = nn.Linear(300, 64), torch.randn(1, 300), torch.randn(50, 300)
+    assert torch.equal(times(one, layer.weight), F.linear(one, layer.weight))
+    assert torch.equal(through(layer, many, activation), plainly(layer, many, activation))
+    ours, theirs = (torch.autograd.grad(f(layer, many, activation).sum(), layer.weight)[0] for f in (through, plainly))
+    assert torch.equal(ours, theirs)
+
+
+def test_a_hook_on_a_layer_is_heard() -> None:
+    layer, x = nn.Linear(6, 4), torch.randn(3, 6)
+    with torch.no_grad():
+        plain = through(layer, x)
+        layer.register_forward_hook(lambda module, inputs, value: value.add(1))
+        close(through(layer, x), plain + 1)
+
+
+def test_a_layer_of_another_kind_does_its_own_work() -> None:
+    class Doubled(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            return 2 * super().forward(input)
+
+    layer, x = Doubled(6, 4), torch.randn(3, 6)
+    with torch.no_grad():
+        assert torch.equal(through(layer, x, "relu"), layer(x).relu())
