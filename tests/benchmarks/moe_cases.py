@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from race import Case, Given
+from benchmarks.race import Case, Given
 from torch import Tensor, nn
 from transformers import Qwen3_5MoeTextConfig
 from transformers.models.qwen3_5_moe.modeling_qwen3_5_moe import Qwen3_5MoeSparseMoeBlock

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from race import Case, Given
+from benchmarks.race import Case, Given
 from torch import nn
 from transformers import Qwen3_5VisionConfig
 from transformers.models.qwen3_5.modeling_qwen3_5 import Qwen3_5VisionModel
