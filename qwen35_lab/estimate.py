@@ -23,7 +23,7 @@ from .errors import InputError
 from .generate import PREFILL_TOKENS
 from .memory import free, in_words
 from .model import MultimodalModel, Tap, TextModel, taps
-from .model.attention import GatedAttention
+from .model.attention import BLOCK, GatedAttention
 from .model.deltanet import GatedDeltaNet
 from .model.fast_delta_rule import chunked
 from .model.mlp import SwiGLU
@@ -201,12 +201,13 @@ def _deltanet(mixer: GatedDeltaNet, prefix: str, run: _Run) -> int:
 
 
 def _attention(mixer: GatedAttention, prefix: str, run: _Run) -> int:
-    """The projections, and a map of who sees whom: none of it, or all of it where it is wanted or there is a mask."""
+    """The projections, and a map of who sees whom: none of it, all of it where it is wanted, a block's where a piece
+    looks back at earlier ones."""
     heads, D = mixer.o_proj.in_features // mixer.head_dim, mixer.head_dim
     held = run.T * (2 * heads * D * run.e + 2 * mixer.k_proj.out_features * run.e + 4 * heads * D * run.w)
     later = min(run.T, run.P - run.T)  # tokens of a piece that looks back at earlier ones
     if not run.hears(prefix, mixer, ("scores", "weights")):
-        return max(held, held * later // run.T + later * run.P * (3 + run.e))  # the first piece needs no mask
+        return held + min(later, BLOCK) * run.P * (3 + run.e)
     # scores, and what softmax makes of them before and after rounding, or before and after the mask
     cells = max(3 * run.e, run.e + 2 * run.w if run.e < run.w else 0) - run.e * (f"{prefix}.weights" in run.recorded)
     return held + 2 * run.P * heads * D * run.e + max(run.T * run.T, later * run.P) * (heads * cells + 3)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from ..config import FULL, TextConfig, VisionConfig
 from ..estimate import CHUNK
 from ..family.sizes import BITS
+from ..model.attention import BLOCK
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,12 @@ class Work:
     @property
     def pairs(self) -> int:
         """Of a query and a key, for one head of one text, that are computed."""
-        square = self.new * (self.new + self.past)
-        causal = self.past == 0 and not self.written_out  # a mask for a piece of a text is a whole rectangle
-        return self.new * (self.new + 1) // 2 if causal else square
+        if self.written_out:
+            return self.new * (self.new + self.past)
+        if self.past == 0:
+            return self.new * (self.new + 1) // 2
+        blocks = (min(BLOCK, self.new - begin) for begin in range(0, self.new, BLOCK))
+        return self.new * self.past + sum(size * (n * BLOCK + size) for n, size in enumerate(blocks))
 
 
 def mixer(text: TextConfig, kind: str, work: Work) -> Iterator[Operation]:

@@ -19,6 +19,8 @@ from .norm import RMSNorm, wide
 from .rope import rotate
 from .taps import Tap
 
+BLOCK = 256  # tokens that follow earlier ones and look back at once
+
 
 class GatedAttention(nn.Module):
     def __init__(self, config: TextConfig):
@@ -71,7 +73,20 @@ class GatedAttention(nn.Module):
         if q.shape[2] == 1:  # it may look at everything: the queries that share a key stand where its tokens would
             grouped = q.reshape(*k.shape[:2], -1, self.head_dim)
             return F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask).view(q.shape)
+        if mask is None and q.shape[2] < k.shape[2]:
+            return self._attend_in_blocks(q, k, v)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+
+    def _attend_in_blocks(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Tokens that follow earlier ones, a few at a time: the mask of all would be as large as the text is long."""
+        T, past, blocks = q.shape[2], k.shape[2] - q.shape[2], []
+        for begin in range(0, T, BLOCK):
+            block = q[:, :, begin : begin + BLOCK]
+            end = past + begin + block.shape[2]
+            mask = later(block.shape[2], end, q.device).logical_not()
+            seen = k[:, :, :end], v[:, :, :end]
+            blocks.append(F.scaled_dot_product_attention(block, *seen, attn_mask=mask, enable_gqa=True))
+        return torch.cat(blocks, dim=2)
 
     def _attend_readably(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         """The same, written out, so that scores and weights can be seen and changed."""
@@ -79,7 +94,7 @@ class GatedAttention(nn.Module):
         k, v = (z.repeat_interleave(sharing, dim=1) for z in (k, v))
         scores = q @ k.mT / self.head_dim**0.5
         if mask is None and q.shape[2] > 1:
-            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+            mask = ~later(*scores.shape[-2:], q.device)
         scores = self.scores(scores if mask is None else scores.masked_fill(~mask, -torch.inf))
         if mask is not None:  # once more: an edit of the scores does not open the future
             scores = scores.masked_fill(~mask, -torch.inf)
@@ -90,18 +105,16 @@ class GatedAttention(nn.Module):
         return (weights if mask is None else weights.masked_fill(~mask, 0)) @ v  # nor does an edit of the weights
 
 
-def attention_mask_for(real: Tensor | None, new: int, past: int, device: torch.device) -> Tensor | None:
-    """Who may look at whom: bool [batch or 1, 1, new, past + new], or None for the plain causal rule.
+def later(new: int, seen: int, device: torch.device) -> Tensor:
+    """Which of the tokens seen come after each of the `new` ones, the last of them: bool [new, seen]"""
+    return torch.ones(new, seen, dtype=torch.bool, device=device).triu(seen - new + 1)
+
+
+def attention_mask_for(real: Tensor | None, new: int, past: int) -> Tensor | None:
+    """Who may look at whom: bool [batch, 1, new, past + new], or None for the plain rule "not at later tokens".
 
     Args:
         real: bool [batch, past + new], False at padding; None if there is none.
         new, past: tokens of this call, and before it.
     """
-    if real is None and (past == 0 or new == 1):
-        return None
-    query = torch.arange(past, past + new, device=device)[:, None]
-    key = torch.arange(past + new, device=device)
-    allowed = (key <= query)[None]
-    if real is not None:
-        allowed = allowed & real[:, None, :]
-    return allowed[:, None]
+    return None if real is None else (real[:, None, :] & ~later(new, past + new, real.device))[:, None]

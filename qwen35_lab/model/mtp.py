@@ -76,7 +76,7 @@ class MTPHead(nn.Module):
         h = self.hidden_norm(self.pre_fc_norm_hidden(hidden))
         x = self.joined(self.fc(torch.cat((e, h), dim=-1)))
         rotary = rotary_angles(positions, self.config.head_dim, self.config.rope, x.dtype)
-        mask = attention_mask_for(real, T, past, x.device)
+        mask = attention_mask_for(real, T, past)
         before = cache.snapshot() if cache else None
         try:
             for n, layer in enumerate(self.layers):

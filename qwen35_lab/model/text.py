@@ -96,7 +96,7 @@ class TextModel(nn.Module):
             )
         past, T, embedded = cache.length if cache else 0, x.shape[1], x
         rotary = rotary_angles(positions, self.config.head_dim, self.config.rope, x.dtype)
-        mask = attention_mask_for(real, T, past, x.device)
+        mask = attention_mask_for(real, T, past)
         real_now = None if real is None or bool(real[:, past:].all()) else real[:, past:]
         memories = cache.layers if cache else [None] * len(self.layers)
         before = cache.snapshot() if cache else None
