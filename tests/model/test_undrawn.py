@@ -33,7 +33,7 @@ def test_elsewhere_and_in_other_threads_weights_are_drawn_as_pytorch_does():
     seen = []
 
     def draw():
-        seen.append(build(CONFIGS["dense"]).layers[0].mixer.out_proj.weight.std().item())
+        seen.append(build(CONFIGS["dense"]).get_parameter("layers.0.mixer.out_proj.weight").std().item())
 
     with torch.device("meta"):
         build(CONFIGS["dense"])
