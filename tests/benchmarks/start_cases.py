@@ -23,14 +23,16 @@ GOAL = 1 / 0.7
 IDS = "torch.arange(5)[None]"
 OURS = f"""
 import sys, torch, qwen35_lab as lab
+model = lab.load(sys.argv[1]).model
 with torch.inference_mode():
-    print(lab.load(sys.argv[1]).model({IDS}, logits_to_keep=1).logits.argmax().item())
+    print(model({IDS}, logits_to_keep=1).logits.argmax().item())
 """
 THEIRS = f"""
 import sys, torch
 from transformers import AutoModelForImageTextToText as Auto
+model = Auto.from_pretrained(sys.argv[1], dtype="auto")
 with torch.inference_mode():
-    print(Auto.from_pretrained(sys.argv[1], dtype="auto")({IDS}, logits_to_keep=1).logits.argmax().item())
+    print(model({IDS}, logits_to_keep=1).logits.argmax().item())
 """
 PEAK = "before = status('VmHWM')\n{}\nprint(json.dumps({{'bytes': status('VmHWM') - before}}))"
 
