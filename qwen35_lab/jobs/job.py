@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..locate import find_folder
 from ..paths import data_path
 from .find import Notebook
 
@@ -64,6 +63,8 @@ def check_models(jobs: Iterable[Job], *, elsewhere: bool = False) -> None:
     Raises:
         CheckpointError: it is neither shipped nor a folder.
     """
+    from ..locate import find_folder
+
     for model in {str(job.given["model"]) for job in jobs if "model" in job.given}:
         hub = model.count("/") == 1 and not model.startswith((".", "/", "~"))
         if not ("/" in model if elsewhere else hub):

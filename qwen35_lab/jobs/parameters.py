@@ -17,10 +17,12 @@ import re
 import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..analysis.table import Table
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..analysis.table import Table
 
 TYPES = ("int", "float", "str", "bool")
 CALLED = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
@@ -177,8 +179,10 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in next(csv.reader([text], skipinitialspace=True), [])]
 
 
-def table(parameters: Mapping[str, Parameter], notebook: str) -> Table:
+def table(parameters: Mapping[str, Parameter], notebook: str) -> "Table":
     """What there is to set, for people."""
+    from ..analysis.table import Table
+
     rows = tuple((p.name, p.type, repr(p.default), p.help) for p in parameters.values())
     caption = f"Parameters of {notebook}; set one with -p NAME VALUE."
     return Table(("name", "type", "default", "what it is"), rows, "<<<<", caption)

@@ -7,6 +7,7 @@ from .multimodal import MultimodalModel
 from .rollback import rewindable
 from .taps import Tap, taps
 from .text import Output, TextModel
+from .undrawn import undrawn_on_meta
 
 __all__ = [
     "Cache", "MTPHead", "MultimodalModel", "Output", "Snapshot", "Tap", "TextModel", "build", "mtp_logits",
@@ -16,4 +17,5 @@ __all__ = [
 
 def build(config: ModelConfig) -> TextModel:
     """The model of a config, with eyes if the config has them. Its weights are as PyTorch makes them."""
-    return TextModel(config.text) if config.vision is None else MultimodalModel(config)
+    with undrawn_on_meta():
+        return TextModel(config.text) if config.vision is None else MultimodalModel(config)

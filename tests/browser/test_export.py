@@ -38,18 +38,20 @@ def exported(notebook, tmp_path_factory):
     return executed, gallery.export(executed, folder, "page", top=gallery.header(notebook.name, {"index"}))
 
 
+@pytest.fixture(scope="session")
+def opened(browser, exported):
+    """A tab with that page, once for all tests: each leaves it as it found it."""
+    tab = Tab(browser, exported[1].parent.as_uri())
+    tab.page.goto(exported[1].as_uri())
+    yield tab
+    tab.close()
+
+
 @pytest.fixture
-def open_exported(browser, exported):
-    tabs = []
-
-    def open_exported():
-        tabs.append(Tab(browser, exported[1].parent.as_uri()))
-        tabs[-1].page.goto(exported[1].as_uri())
-        return tabs[-1]
-
-    yield open_exported
-    for tab in tabs:
-        tab.close()
+def tab(opened):
+    yield opened
+    opened.page.emulate_media(color_scheme="light")
+    opened.resize()
 
 
 def kinds(notebook) -> list[str]:
@@ -71,8 +73,8 @@ def is_drawn(page, notebook) -> bool:
     return charts.count() >= kinds(notebook).count(CHART) and widgets.count() >= own_widgets(notebook)
 
 
-def test_the_exported_page_shows_every_picture_and_its_sliders_work(notebook, exported, open_exported):
-    executed, tab = exported[0], open_exported()
+def test_the_exported_page_shows_every_picture_and_its_sliders_work(notebook, exported, tab):
+    executed = exported[0]
     assert tab.soon(lambda: is_drawn(tab.page, executed))
     ranges = ".jp-OutputArea-output input[type=range]"  # those that need a kernel are there, too, but disabled
     assert tab.page.locator(ranges).count() == notebook.page.locator(ranges).count()
@@ -80,13 +82,15 @@ def test_the_exported_page_shows_every_picture_and_its_sliders_work(notebook, ex
     assert tab.errors() == []
 
 
-def test_the_exported_page_has_no_raw_formula(exported, open_exported):
-    executed, page = exported[0], open_exported().page
-    page.add_style_tag(content=".jp-MarkdownOutput code { display: none }")  # which may well speak of \\n or $HOME
-    prose = page.locator(".jp-MarkdownOutput")
-    formulas = sum("$" in cell.source for cell in executed.cells if cell.cell_type == "markdown")
+def test_the_exported_page_has_no_raw_formula(exported, tab):
+    code = ".jp-MarkdownOutput code { display: none }"  # which may well speak of \\n or $HOME
+    without_code = tab.page.add_style_tag(content=code)
+    prose = tab.page.locator(".jp-MarkdownOutput")
+    formulas = sum("$" in cell.source for cell in exported[0].cells if cell.cell_type == "markdown")
     assert prose.locator("math").count() >= formulas
-    assert [text for text in prose.all_inner_texts() if "$" in text or "\\" in text] == []
+    said = prose.all_inner_texts()
+    without_code.evaluate("style => style.remove()")
+    assert [text for text in said if "$" in text or "\\" in text] == []
 
 
 CUT_OFF = """() => [...document.querySelectorAll(".jp-OutputArea-child, .jp-OutputArea-output")].filter(
@@ -96,8 +100,7 @@ LEFT_EDGES = """() => [...new Set([...document.querySelectorAll(".jp-OutputArea-
 
 
 @pytest.mark.parametrize("width", [390, 1024])
-def test_the_exported_page_shows_every_output_to_its_end_and_in_one_line(exported, open_exported, width):
-    tab = open_exported()
+def test_the_exported_page_shows_every_output_to_its_end_and_in_one_line(exported, tab, width):
     tab.resize(width, 900)
     assert tab.soon(lambda: is_drawn(tab.page, exported[0]))
     assert tab.soon(lambda: tab.page.evaluate(CUT_OFF) == []), tab.page.evaluate(CUT_OFF)
@@ -105,8 +108,7 @@ def test_the_exported_page_shows_every_output_to_its_end_and_in_one_line(exporte
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_exported_page_keeps_nobody_out(exported, open_exported, theme):
-    tab = open_exported()
+def test_the_exported_page_keeps_nobody_out(exported, tab, theme):
     tab.page.emulate_media(color_scheme=theme)
     tab.resize(1024, 900)
     assert tab.soon(lambda: is_drawn(tab.page, exported[0]))

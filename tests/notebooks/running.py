@@ -34,8 +34,10 @@ def run(path: Path, folder: Path, parameters: Parameters = AS_IT_IS, patience: i
     `patience` seconds it begins anew, once.
     """
     copy = write(path, parameters, folder)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbmake", "--overwrite", copy]
-    options: dict = {"cwd": folder, "env": offline(), "capture_output": True, "text": True}
+    plugins = ["-p", "nbmake.pytest_plugin", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, "--nbmake", "--overwrite", copy]
+    env = offline() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # all others would only take a second to import
+    options: dict = {"cwd": folder, "env": env, "capture_output": True, "text": True}
     try:
         result = subprocess.run(command, timeout=patience, **options)
     except subprocess.TimeoutExpired:
