@@ -136,6 +136,18 @@ This page is made by `qwen35-lab claims --markdown`.
 """
 
 
+def listing(verdict: str | None = None) -> str:
+    """The ledger for a terminal: under each section of the article its claims, or those with one verdict."""
+    found = article_claims(verdict=verdict)
+    which = f"{len(found)} of {len(_claims())} claims, {verdict}" if verdict else f"{len(found)} claims"
+    lines = [f"{ARTICLE}: {which}", "In words of ours, each with its verdict, the truth, and [source, date]."]
+    for section, title in SECTIONS.items():
+        under = [claim for claim in found if claim.section == section]
+        lines += ["", title[0].upper() + title[1:]] if under else []
+        lines += [f"{MARKS[c.verdict]} {c.claim}\n    {c.truth} [{c.source}, {c.date}]" for c in under]
+    return "\n".join(lines)
+
+
 def page() -> str:
     """The text of docs/claims.md."""
     total = counts()

@@ -117,13 +117,9 @@ def _show_progress(options: argparse.Namespace) -> int:
 
 
 def _print_claims(options: argparse.Namespace) -> int:
-    from .claims import MARKS, article_claims, page
+    from .claims import listing, page
 
-    if options.markdown:
-        print(page(), end="")
-    else:
-        for claim in article_claims(verdict=options.verdict):
-            print(f"{MARKS[claim.verdict]} {claim.claim}\n    {claim.truth} [{claim.source}, {claim.date}]")
+    print(page().rstrip("\n") if options.markdown else listing(options.verdict))
     return 0
 
 

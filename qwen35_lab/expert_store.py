@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from math import prod
+from numbers import Integral
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -153,8 +154,9 @@ class ExpertStore:
         room = free(torch.device(self._device)) / 2 if budget is None else 0
         if isinstance(budget, str):
             room = in_bytes(budget)
-        count = budget if isinstance(budget, int) and not isinstance(budget, bool) else int(room // self.size)
-        if isinstance(budget, float | bool) or count < 1:
+        whole = isinstance(budget, Integral) and not isinstance(budget, bool)  # of any library
+        count = int(budget) if whole else int(min(room, self.whole) // self.size)  # pyright: ignore[reportArgumentType]
+        if count < 1:
             raise InputError(
                 f"expert_budget={budget!r} holds no expert; pass how many to keep, or a size such as '4 GB': one takes "
                 f"{in_words(self.size)}."
@@ -240,7 +242,7 @@ def _room(shape: tuple[int, ...], dtype: torch.dtype, begin: int) -> Tensor:
     with torch.inference_mode(False):
         room = torch.empty(prod(shape) * dtype.itemsize + 64, dtype=torch.uint8)
         room = room[(begin - room.data_ptr()) % 64 :][: prod(shape) * dtype.itemsize]
-        return room.view(dtype).view(shape)
+        return torch.frombuffer(room.numpy(), dtype=dtype).view(shape)  # `room.view` takes no odd beginnings
 
 
 def _state(found: os.stat_result) -> tuple[int, int]:

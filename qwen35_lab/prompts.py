@@ -1,5 +1,6 @@
 """What a person asks -> token ids and the tensors of pictures, by the checkpoint's own tokenizer and processor."""
 
+import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,7 @@ from .presets import Presets, find_presets
 from .provenance import Provenance
 
 PICTURES = ("pixel_values", "image_grid_thw", "pixel_values_videos", "video_grid_thw")
+FEW_WORDS = 100  # of a vocabulary that an error lists whole
 LAST = 8  # tokens of a prompt, more than enough to hold <think> and what follows it
 Prompt = str | Sequence[str] | Sequence[int] | Sequence[Message] | Tensor
 
@@ -160,7 +162,15 @@ class Reader:
         words = [prompt[start:end] for n, (start, end) in zip(ids, spans, strict=True) if n == unknown]
         words = [word for word in words if word != self.tokenizer.unk_token]  # the token itself, spelled out
         if words:
-            raise InputError(f"The word {words[0]!r} is not in this model's vocabulary; use words that it knows.")
+            raise InputError(f"The word {words[0]!r} is not in this model's vocabulary; {self._instead_of(words[0])}.")
+
+    def _instead_of(self, word: str) -> str:
+        """What to write in place of a word that the tokenizer does not know."""
+        places, special = self.tokenizer.get_vocab(), set(self.tokenizer.all_special_tokens)
+        known = sorted(places.keys() - special, key=places.__getitem__)
+        near = difflib.get_close_matches(word, known, n=1)
+        listed = " ".join(known) if len(known) <= FEW_WORDS else "qwen.tokenizer.get_vocab() lists them"
+        return f"{f'did you mean {near[0]!r}? Else ' if near else ''}use words that it knows: {listed}"
 
     def token_text(self, token: int) -> str:
         """The text of one token; its id in angle brackets if there is no tokenizer."""

@@ -30,9 +30,8 @@ from .passes import unedited
 from .paths import data_path
 from .prompts import PICTURES, Message, Prompt
 from .provenance import Provenance
-from .spread import find_places, spread
+from .spread import find_places, has_room, spread
 from .talk import Talker
-from .tensors import stored_bytes
 from .watch import Watched
 from .weight_only import is_weight_only, to_weight_only
 
@@ -149,14 +148,12 @@ def load(
     config = ModelConfig.from_file(folder)
     if experts == "disk" and not config.text.is_moe:
         raise InputError(f"{folder.name} has no routed experts that could stay on disk; leave out experts='disk'.")
-    where = find_device(device)
-    apart = (
-        device == "auto" and where.type == "cuda" and experts == "memory" and stored_bytes(folder) > memory.free(where)
-    )
+    where, asked = find_device(device), find_dtype(dtype)
+    alone = device != "auto" or where.type != "cuda" or experts == "disk" or has_room(where, folder, config, asked)
     model, report = read_model(
-        folder, config, find_dtype(dtype), "cpu" if apart else where, experts=experts, expert_budget=expert_budget
+        folder, config, asked, where if alone else "cpu", experts=experts, expert_budget=expert_budget
     )
-    if apart:
+    if not alone:
         report = replace(report, notes=(*report.notes, spread(model, find_places(model))))
     if quantised is not None:
         report = replace(report, notes=(*report.notes, *to_weight_only(model, quantised, quantised_head)))

@@ -11,15 +11,28 @@ Tried with "cpu" and "meta" alone, and not with GPUs.
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from . import memory
+from .config import ModelConfig
 from .errors import InputError
+from .family import stored
 from .model import TextModel
+from .tensors import stored_bytes
 
 Places = Mapping[str, int | str | torch.device]  # module -> device
+
+
+def has_room(device: torch.device, folder: Path, config: ModelConfig, dtype: torch.dtype | None) -> bool:
+    """Whether a checkpoint's weights fit a device as they will be in memory: in `dtype`, and never in FP8."""
+    if dtype is None and config.fp8 is None:
+        return stored_bytes(folder) <= memory.free(device)
+    name = str(dtype or torch.bfloat16).removeprefix("torch.")
+    return sum(stored.stored_bytes(config, name).values()) <= memory.free(device)
 
 
 def find_places(model: TextModel, limits: Mapping[int | str, int | str] | None = None) -> Places:

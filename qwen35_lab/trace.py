@@ -101,6 +101,25 @@ def whole_number(number: Any) -> int:
     return operator.index(number)
 
 
+def likeness(asked: str, name: str) -> float:
+    """How well a tap's name is met by one that may be misspelt, or lack a part: 0 (not at all) to 1 (the same).
+
+    Each part is compared with parts alone, since names that differ in one word are other names, and look alike. A
+    number is no matter of spelling, and the last part is what a name is about.
+    """
+    *places, about = asked.split(".")
+    *parts, last = name.split(".")
+    left = iter(parts)
+    shares = [next((share for part in left if (share := _alike(word, part))), 0.0) for word in places]
+    shares.append(_alike(about, last))
+    return sum(shares) / (len(parts) + 1) if all(shares) else 0.0
+
+
+def _alike(word: str, part: str) -> float:
+    share = difflib.SequenceMatcher(None, word, part).ratio()
+    return 0.0 if share < 0.6 or (share < 1 and (word + part).isdecimal()) else share  # as difflib's own cutoff
+
+
 def text_axes(axes: Sequence[str]) -> list[int]:
     """Which axes have a place for every token of the text (`key` is one only beside `query`, else a feature)."""
     return [n for n, axis in enumerate(axes) if axis in ("token", "query") or (axis == "key" and "query" in axes)]
@@ -143,14 +162,12 @@ class Trace:
         raise InputError(f"{name!r} was not recorded; {self._instead(name)}.")
 
     def _instead(self, name: str) -> str:
-        """What to do about a name that is not there: only the last part of it is guessed at."""
+        """What to do about a name that is not there."""
         if matching := [n for n in self.tensors if fnmatchcase(n, str(name))]:
             return f"one value is read at a time, such as {matching[0]!r}"
-        place, _, last = str(name).rpartition(".")
-        beside = [n.rpartition(".")[2] for n in self.tensors if n.rpartition(".")[0] == place]
-        near = difflib.get_close_matches(last, beside, n=1)
+        near = max(self.tensors, key=lambda other: likeness(str(name), other), default="")
         again = "trace again and add it to record=[…]"
-        return f"did you mean {'.'.join(filter(None, (place, near[0])))!r}? Else {again}" if near else again
+        return f"did you mean {near!r}? Else {again}" if likeness(str(name), near) else again
 
     def __contains__(self, name: object) -> bool:
         return name in self.tensors

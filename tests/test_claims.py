@@ -5,7 +5,7 @@ import pytest
 
 import qwen35_lab as lab
 from qwen35_lab.analysis.recount import RECOUNT, recount
-from qwen35_lab.claims import MARKS, SECTIONS, VERDICTS, ArticleClaim, coverage, notebook_file, page
+from qwen35_lab.claims import ARTICLE, MARKS, SECTIONS, VERDICTS, ArticleClaim, coverage, notebook_file, page
 from qwen35_lab.cli import main
 from qwen35_lab.paths import data_path
 
@@ -64,8 +64,21 @@ def test_every_function_of_the_recount_is_used():
 
 def test_the_page_in_docs_is_current(capsys):
     assert (ROOT / "docs" / "claims.md").read_text(encoding="utf-8") == page(), "run qwen35-lab claims --markdown"
+    assert main(["claims", "--markdown"]) == 0
+    assert capsys.readouterr().out == page()
+
+
+def test_a_terminal_gets_the_claims_under_a_heading_and_their_sections(capsys):
+    wrong = lab.article_claims(verdict="wrong")
     assert main(["claims", "--verdict", "wrong"]) == 0
-    assert capsys.readouterr().out.count("✗") == len(lab.article_claims(verdict="wrong"))
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert title == f"{ARTICLE}: {len(wrong)} of {len(CLAIMS)} claims, wrong"
+    assert sum(line.startswith("✗ ") for line in lines) == len(wrong)
+    assert [line.lower() for line in lines if line.lower() in {title.lower() for title in SECTIONS.values()}] == [
+        title.lower() for name, title in SECTIONS.items() if any(claim.section == name for claim in wrong)
+    ]
+    assert main(["claims"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"{ARTICLE}: {len(CLAIMS)} claims"
 
 
 # ------------------------------------------------------------------------- coverage

@@ -8,10 +8,13 @@ import pytest
 from gallery import covers
 from PIL import Image
 
+from qwen35_lab.exercises.source import lessons
+
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 README, START = ROOT / "README.md", ROOT / "notebooks" / "index.md"
 TO_RUN = {"seconds": "seconds", "less than a minute": "< 1 min", "about a minute": "1 min"}
+TITLES = {each.number: f"{each.number} · {each.title}" for each in lessons(ROOT / "notebooks")}  # as lab.progress() has
 MOST_BYTES = 400_000  # of all pictures together: a README is read on the road, too
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -43,16 +46,11 @@ def times(cell: str) -> list[str]:
     return [f"{found[0]} min", TO_RUN[found[1]]]
 
 
-def is_title(short: str, cell: str) -> bool:
-    """The whole title that a first cell begins with, or what stands before its colon or comma."""
-    return cell.startswith(f"# {short}") and re.match(r"[:,?]| `|$", cell[len(f"# {short}") :]) is not None
-
-
 @each_notebook
 def test_readme_says_what_it_is_how_long_it_takes_and_what_it_is_for(path):
     text, picture = row(README, path.stem)
     title, minutes, aim = text.split("<br>")
-    assert is_title(linked(title), first_cell(path))
+    assert linked(title) == TITLES[path.stem[:2]]
     read, to_run = times(first_cell(path))
     assert minutes == f"{read} to read, {to_run} to run"
     number, start, start_aim, start_read = row(START, path.stem)
@@ -72,15 +70,6 @@ def test_its_picture_is_there_and_small_and_cut_from_one_of_its_cells(path):
 
 def test_all_pictures_together_are_light():
     assert sum((covers.FOLDER / f"{number}.png").stat().st_size for number in covers.COVERS) <= MOST_BYTES
-
-
-@pytest.mark.parametrize(
-    "short, is_one",
-    [("05 · Gated full attention", True), ("05 · Gated full", False), ("05 · Gated full attention, partial RoPE", True),
-     ("06 · Gated full attention", False)],
-)  # fmt: skip
-def test_a_wrong_title_is_seen(short, is_one):
-    assert is_title(short, "# 05 · Gated full attention, partial RoPE `TINY` as it stands") is is_one
 
 
 def test_other_times_are_seen():

@@ -355,5 +355,12 @@ def test_the_table_of_what_fits_is_will_it_fits(report):
         told = lab.will_it_fit(row["model"], row["dtype"], row["context"], device=Device("here", 25e9, "cpu"))
         assert (row["bytes"], row["fits"]) == (told.total, told.fits)
     assert re.search(r"Qwen3.5-9B +32k .*\nQwen3.5-27B +– +– +– +\d", found.says)
+    stored = models.mixtures_on_disk(Device("here", 25e9, "cpu"))
+    assert {row["model"] for row in stored.value} == {"Qwen3.5-35B-A3B", "Qwen3.5-122B-A10B", "Qwen3.5-397B-A17B"}
+    for row in stored.value:
+        told = lab.will_it_fit(row["model"], context=row["context"], device=Device("x", 25e9, "cpu"), experts="disk")
+        assert (row["bytes"], row["fits"]) == (told.total, told.fits)
+    assert "Qwen3.5-35B-A3B up to 256k, " in stored.says and stored.says.endswith("Qwen3.5-397B-A17B not.")
+    assert "experts='disk'" in stored.fix and not models.mixtures_on_disk(Device("here", 0.0, "cpu")).fix
     nothing = models.family_fits(Device("here", 0.0, "cpu"))
     assert nothing.state == "note" and not any(row["fits"] for row in nothing.value)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from hypothesis import given
@@ -95,6 +96,17 @@ def test_logits_are_those_of_the_loaded_model_to_the_bit(write: Callable[[Path],
         assert torch.equal(drafted, expected), "the MTP head has experts of its own"
         assert found.report is not None and whole.report is not None
         assert found.report.tensors == whole.report.tensors and found.report.bytes < whole.report.bytes
+
+
+@pytest.mark.parametrize("odd", [1, 2, 3])
+def test_a_file_whose_numbers_begin_at_odd_places_is_read(odd, folder):
+    """The format asks for no alignment, and not all that write it give one."""
+    file = folder / "model.safetensors"
+    whole = file.read_bytes()
+    end = 8 + int.from_bytes(whole[:8], "little")
+    header = whole[8:end] + b" " * odd
+    file.write_bytes(len(header).to_bytes(8, "little") + header + whole[end:])
+    assert torch.equal(logits(on_disk(folder)[0]), logits(lab.load(folder)))
 
 
 @pytest.mark.parametrize("write", LAYOUTS)
@@ -185,7 +197,17 @@ def _store(budget: int) -> ExpertStore:
 
 
 def test_a_budget_is_a_number_or_a_size(folder):
-    for budget, room in ((7, 7), ("7 kB", 3), (f"{ONE} kB", 24), ("2.4kb", 1), (10**9, 24), (None, 24)):
+    huge, counted = "9" * 400 + " TB", numpy.int64(7)
+    for budget, room in (
+        (7, 7),
+        (counted, 7),
+        (huge, 24),
+        ("7 kB", 3),
+        (f"{ONE} kB", 24),
+        ("2.4kb", 1),
+        (10**9, 24),
+        (None, 24),
+    ):
         qwen, store = on_disk(folder, budget)
         assert (store.size, store.budget, store.bytes) == (ONE, room, 0)
     assert "24 experts (55.3 kB) stay in the files; there is room for 24" in repr(qwen.report)

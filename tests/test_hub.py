@@ -312,8 +312,11 @@ def test_a_server_is_waited_for_as_long_as_it_asks(hub: HubServer) -> None:
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_a_file_that_is_refused_is_named(status: int, hub: HubServer) -> None:
     hub.faults[SHARD] = Fault(times=9, status=status)
-    with pytest.raises(lab.CheckpointError, match=f"{SHARD} could not be downloaded .the server answers {status}"):
+    with pytest.raises(
+        lab.CheckpointError, match=f"{SHARD} could not be downloaded .the server answers {status}"
+    ) as caught:
         lab.load(REPO)
+    assert alone(caught.value)
 
 
 def test_a_server_that_falls_silent_is_given_up(hub: HubServer, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
@@ -328,8 +331,11 @@ def test_a_server_that_falls_silent_is_given_up(hub: HubServer, monkeypatch: pyt
         lab.load(REPO)
     shutil.rmtree(cache)
     hub.faults[f"/api/models/{REPO}"] = Fault(wait=4)
-    with pytest.raises(lab.CheckpointError, match=r"not in the local cache and the Hub cannot be reached \(.*time"):
+    with pytest.raises(
+        lab.CheckpointError, match=r"not in the local cache and the Hub cannot be reached \(.*time"
+    ) as caught:
         lab.load(REPO)
+    assert alone(caught.value)
 
 
 # ---------------------------------------------------------------------- refusals
@@ -349,7 +355,12 @@ def test_a_server_that_falls_silent_is_given_up(hub: HubServer, monkeypatch: pyt
 def test_names_that_lead_nowhere(name: str, words: str, hub: HubServer) -> None:
     with pytest.raises(lab.CheckpointError, match=words) as caught:
         lab.load(name)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and alone(caught.value)
+
+
+def alone(error: BaseException) -> bool:
+    """Whether a traceback ends with this error, and shows no other above it."""
+    return error.__cause__ is None and (error.__suppress_context__ or error.__context__ is None)
 
 
 def test_a_gated_repository_says_where_its_terms_are(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,16 +377,22 @@ def test_a_hub_that_does_not_answer_is_replaced_by_the_cache(
     status: int, words: str, hub: HubServer, cache: Path
 ) -> None:
     hub.faults[f"/api/models/{REPO}"] = Fault(times=1, status=status)
-    with pytest.raises(lab.CheckpointError, match=f"is not in the local cache, and .* does not serve it now .*{words}"):
+    with pytest.raises(
+        lab.CheckpointError, match=f"not in the local cache, and .* does not serve it now .*{words}"
+    ) as caught:
         lab.load(REPO)
+    assert alone(caught.value)
     lab.load(REPO)
     hub.faults[f"/api/models/{REPO}"] = Fault(times=1, status=status)
     assert is_the_nano(lab.load(REPO))
 
 
 def test_what_is_no_hub_is_no_mirror(hub: HubServer) -> None:
-    with pytest.raises(lab.CheckpointError, match="/cdn does not answer as the Hub does; open it in a browser"):
+    with pytest.raises(
+        lab.CheckpointError, match="/cdn does not answer as the Hub does; open it in a browser"
+    ) as caught:
         lab.load("someone/thing", endpoint=hub.endpoint + "/cdn")
+    assert not alone(caught.value), "the sentence is a guess"
     hub.commits[REPO] = "main"
     with pytest.raises(lab.CheckpointError, match="does not say which files"):
         lab.load(REPO)

@@ -116,8 +116,8 @@ def test_torch_numpy_and_what_draws_are_never_installed():
     assert "--no-deps" in launch.cell()["source"]
 
 
-def run(cell: dict, monkeypatch, sessions: bytes | Exception, home: str = "") -> str:
-    """Run the cell as in Colab, with an answer of its session API; returns what it would give to pip."""
+def run(cell: dict, monkeypatch, sessions: bytes | Exception, home: str = "", works: bool = True) -> str:
+    """Run the cell as in Colab, with an answer of its session API and a pip that may fail; returns what pip got."""
     asked = []
 
     def urlopen(url, timeout):
@@ -127,7 +127,7 @@ def run(cell: dict, monkeypatch, sessions: bytes | Exception, home: str = "") ->
         return types.SimpleNamespace(read=lambda: sessions)
 
     monkeypatch.setattr("urllib.request.urlopen", urlopen)
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: (works and asked) or None)
     for name, value in {"COLAB_RELEASE_TAG": "x", "COLAB_JUPYTER_IP": "172.28.0.12", "KMP_TARGET_PORT": "9000"}.items():
         monkeypatch.setenv(name, value)
     shell = types.SimpleNamespace(run_line_magic=lambda magic, line: asked.append((magic, line)))
@@ -149,6 +149,7 @@ def opened(address: str) -> bytes:
         (opened("https://github.com/bob/fork/blob/main/notebooks/02.ipynb"), "bob/fork/archive/main"),
         (opened("https:/github.com/bob/fork/blob/main/notebooks/02.ipynb"), "bob/fork/archive/main"),
         (opened("https://github.com/bob/fork/blob/a%2Fbranch/notebooks/02.ipynb"), "bob/fork/archive/a/branch"),
+        (opened("https://github.com/bob/fork/blob/a%23b;(c)/notebooks/02.ipynb"), "bob/fork/archive/a%23b%3B%28c%29"),
         (opened("https://github.com/bob/fork/blob/" + 8 * "0f" + "/notebooks/02.ipynb"), "archive/" + 8 * "0f"),
         (opened("1aBcD_a-copy-in-Drive"), "ann/a-lab/archive/main"),
         (b"[]", "ann/a-lab/archive/main"),
@@ -164,6 +165,11 @@ def test_a_fork_installs_itself_and_a_copy_what_the_setting_says(monkeypatch, sa
 def test_a_copy_without_an_address_is_told_where_to_write_it(monkeypatch):
     with pytest.raises(AssertionError, match="fill in `home`"):
         run(launch.cell(), monkeypatch, b"[]")
+
+
+def test_what_pip_cannot_bring_is_named(monkeypatch):
+    with pytest.raises(AssertionError, match=f"Not installed: {ADDRESS}/archive/main.zip, which must be public"):
+        run(launch.cell(), monkeypatch, b"[]", home=f"{ADDRESS}/blob/main", works=False)
 
 
 @pytest.mark.parametrize("there", [{}, {"COLAB_RELEASE_TAG": "x"}])

@@ -6,6 +6,7 @@ import pytest
 
 import qwen35_lab as lab
 from qwen35_lab.paths import data_path
+from qwen35_lab.recall import KEYS, VALUES
 
 
 @pytest.fixture
@@ -31,3 +32,19 @@ def test_what_has_none_is_refused(tmp_path):
         lab.load_tokenizer(tmp_path)
     with pytest.raises(lab.CheckpointError, match="did you mean 'nano'"):
         lab.load_tokenizer("nanoo")
+
+
+@pytest.mark.parametrize("word, hint", [("cta", "did you mean 'cat'? Else use"), ("Unicorns", "use")])
+def test_a_word_outside_a_list_of_words_is_told_which_there_are(word, hint):
+    with pytest.raises(lab.InputError) as caught:
+        lab.load("recall").generate(f"cat red . {word} blue . ? cat")
+    listed = " ".join((*KEYS, *VALUES))
+    assert str(caught.value) == (
+        f"The word {word!r} is not in this model's vocabulary; {hint} words that it knows: . ? {listed}."
+    )
+
+
+def test_a_long_list_is_not_told(monkeypatch):
+    monkeypatch.setattr("qwen35_lab.prompts.FEW_WORDS", 33)
+    with pytest.raises(lab.InputError, match=r"words that it knows: qwen\.tokenizer\.get_vocab\(\) lists them\.$"):
+        lab.load("recall").generate("cat red . Unicorns blue")

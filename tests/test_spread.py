@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from small import DENSE, IDS, small
+from small import DENSE, IDS, MOE, small
 
 import qwen35_lab as lab
-from qwen35_lab.spread import _at, find_places, spread
+from qwen35_lab.checkpoint import write_model
+from qwen35_lab.spread import _at, find_places, has_room, spread
 
 
 def test_accelerate_fills_the_devices_in_order_and_keeps_layers_whole():
@@ -40,6 +41,20 @@ def test_what_a_layer_reads_is_brought_to_its_device():
     with torch.no_grad(), pytest.raises(NotImplementedError, match="meta"):
         model(torch.tensor([IDS]))
     assert seen == {0: "cpu", 1: "cpu", 2: "meta", 3: "meta"}
+
+
+@pytest.mark.parametrize("write, dtype", [({"fp8_block": (8, 8)}, torch.bfloat16), ({}, torch.float64), ({}, None)])
+def test_there_is_room_where_all_weights_fit_as_they_are_in_memory(write, dtype, tmp_path, monkeypatch):
+    """Not as they are stored: what is in FP8 there takes twice as much here."""
+    qwen = small(MOE)
+    write_model(qwen.model, qwen.config, tmp_path / "x", **write)
+    loaded = lab.load(tmp_path / "x", dtype)
+    size = sum(p.numel() * p.element_size() for p in loaded.model.parameters())
+    if dtype is None:
+        size = (tmp_path / "x/model.safetensors").stat().st_size
+    for free, enough in ((size, True), (size - 1, False)):
+        monkeypatch.setattr("qwen35_lab.memory.free", lambda device, free=free: free)
+        assert has_room(torch.device("cpu"), tmp_path / "x", loaded.config, dtype) is enough
 
 
 def test_auto_spreads_what_the_best_device_has_no_room_for(tmp_path, monkeypatch):

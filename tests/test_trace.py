@@ -258,6 +258,13 @@ def test_every_tap_is_in_the_table_with_the_shape_that_it_really_has(moe):
         ("layers.0.mixer.state", "trace again and add it"),  # a name, and no misspelt one
         ("layers.0.mixer.raed", "did you mean 'layers.0.mixer.read'"),
         ("embd", "did you mean 'embed'"),
+        ("layers.0.mixer.betta", "did you mean 'layers.0.mixer.beta'"),
+        ("layer.1.mixr.beta", "did you mean 'layers.1.mixer.beta'"),
+        ("layers.2.beta", "did you mean 'layers.2.mixer.beta'"),
+        ("layers.11.mixer.beta", "trace again and add it"),  # there are four
+        ("layers.3.mixer.beta", "trace again and add it"),  # an attention layer
+        ("", "trace again and add it"),
+        (3, "trace again and add it"),
         ("layers.*.mixer.beta", "one value is read at a time, such as 'layers.0.mixer.beta'"),
     ],
 )

@@ -1,4 +1,5 @@
-"""The runs that every notebook must survive: as it stands, and with the nano where it stands with another model."""
+"""The runs that every notebook must survive: as it stands, with the nano where it stands with another model, and with
+experts on disk where they may be there."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,9 +17,11 @@ def variants(notebooks: Iterable[Path]) -> Iterator[tuple[str, Path, Parameters]
     """(name, notebook, parameters)"""
     for path in notebooks:
         yield path.stem, path, AS_IT_IS
-        model = papermill.inspect_notebook(str(path)).get("model")
-        if model and "nano" not in model["default"]:
+        asked = papermill.inspect_notebook(str(path))
+        if "model" in asked and "nano" not in asked["model"]["default"]:
             yield f"{path.stem}-nano", path, {"model": "nano"}
+        if "experts" in asked:
+            yield f"{path.stem}-disk", path, {"experts": "disk"}
 
 
 def write(path: Path, parameters: Parameters, folder: Path) -> str:

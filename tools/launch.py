@@ -38,7 +38,7 @@ from importlib.util import find_spec
 
 if ("google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ) and not find_spec("qwen35_lab"):
     import re
-    from urllib.parse import unquote
+    from urllib.parse import quote, unquote
     from urllib.request import urlopen
 
     home = "{home}"  # https://github.com/OWNER/REPOSITORY/blob/BRANCH, for when Colab does not say
@@ -48,9 +48,10 @@ if ("google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ) and not 
         home = "{{}}://{{}}".format(*re.findall(r'fileId=(https?):/+([^"]+?/blob/[^"]+?)/notebooks/', opened)[0])
     except (OSError, KeyError, IndexError):
         assert home, "Colab does not say where this notebook is from: fill in `home`, in the cell that installs."
-    archive = home.replace("/blob/", "/archive/", 1) + ".zip"
+    archive = quote(home.replace("/blob/", "/archive/", 1), safe=":/") + ".zip"
     more = "{missing}"
     get_ipython().run_line_magic("pip", f"install -q --no-deps {{archive}} {{more}}")
+    assert find_spec("qwen35_lab"), f"Not installed: {{archive}}, which must be public; above is what pip says of it."
     from qwen35_lab.doctor.versions import ready
 
     print(ready())

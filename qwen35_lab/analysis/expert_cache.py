@@ -11,6 +11,7 @@ from collections.abc import Hashable, Sequence
 import torch
 from torch import Tensor
 
+from .. import generate
 from ..errors import InputError
 from ..trace import Trace
 
@@ -28,7 +29,9 @@ def asked_experts(trace: Trace, *, one_by_one: bool = False) -> list[tuple[int, 
     if not ids:
         raise InputError('The trace holds no routing; trace a model with experts and record "layers.*.ffn.expert_ids".')
     prompt = 0 if one_by_one else len(trace.tokens) - max(0, len(trace.steps) - 1)  # the last new token is not read
-    passes = [slice(0, prompt), *(slice(n, n + 1) for n in range(prompt, len(trace.tokens)))]
+    piece = generate.PREFILL_TOKENS if trace.steps else max(1, prompt)  # what is only read is read at once
+    passes = [slice(n, min(n + piece, prompt)) for n in range(0, prompt, piece)]
+    passes += [slice(n, n + 1) for n in range(prompt, len(trace.tokens))]
     return [(layer, e) for rows in passes for layer in sorted(ids) for e in ids[layer][rows].unique().tolist()]
 
 

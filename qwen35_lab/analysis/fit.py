@@ -9,7 +9,8 @@
 * **runtime**: Python and PyTorch on a CPU, measured; the CUDA context and its libraries for each GPU, assumed.
 
 Approximate as a whole: allocators round up and leave holes. Tests, and tests/benchmarks/fit_bench.py, compare it with
-what runs took. Low-bit weights are taken to be multiplied as they are, without a copy in 16 bits.
+what runs took. Low-bit weights are taken to be multiplied as they are, without a copy in 16 bits. With `experts="disk"`
+the routed experts are left out, but for room for those that one token asks for, the least that is of use.
 """
 
 import os
@@ -27,7 +28,7 @@ from ..errors import InputError
 from ..estimate import TraceSize, estimate
 from ..family import OFFICIAL, load_config
 from ..family.sizes import BITS
-from ..family.stored import CACHE, WEIGHTS, loaded_bytes
+from ..family.stored import CACHE, TEXT, WEIGHTS, loaded_bytes, routed_bytes
 from ..memory import in_words
 from ..model import TextModel, build
 from .devices import Device, find
@@ -50,6 +51,7 @@ class Footprint:
     device: Device
     terms: Mapping[str, int]  # name of the term, one of TERMS -> bytes
     native: int  # tokens for which the model was trained
+    experts: str = "memory"  # where the routed ones are: or "disk"
 
     @property
     def total(self) -> int:
@@ -71,8 +73,8 @@ class Footprint:
         """For JSON: bytes, unrounded."""
         return {
             "model": self.model, "dtype": self.dtype, "context": self.context, "batch": self.batch,
-            "device": self.device.name, "device_bytes": self.device.bytes, "terms": dict(self.terms),
-            "total_bytes": self.total, "fits": self.fits,
+            "experts": self.experts, "device": self.device.name, "device_bytes": self.device.bytes,
+            "terms": dict(self.terms), "total_bytes": self.total, "fits": self.fits,
         }  # fmt: skip
 
     def __repr__(self) -> str:
@@ -83,7 +85,8 @@ class Footprint:
     def heading(self) -> str:
         texts = "a text" if self.batch == 1 else f"{self.batch} texts"
         beyond = f", beyond the {self.native:,} it was trained for" if self.context > self.native else ""
-        return f"{self.model} in {self.dtype}, {texts} of {self.context:,} tokens{beyond}"
+        stay = ", its experts on disk" if self.experts == "disk" else ""
+        return f"{self.model} in {self.dtype}{stay}, {texts} of {self.context:,} tokens{beyond}"
 
     def verdict(self) -> str:
         told = f"{in_words(self.left)} to spare" if self.fits else f"{in_words(-self.left)} too much"
@@ -93,6 +96,7 @@ class Footprint:
 def will_it_fit(
     model: ModelConfig | str | os.PathLike[str], dtype: str = "bfloat16", context: int = 4_096, batch: int = 1, *,
     device: Device | str | torch.device | None = None, bytes: float | None = None, patches: int = 0,
+    experts: str = "memory",
 ) -> Footprint:  # fmt: skip
     """Whether a model fits a device, before anything is downloaded or built.
 
@@ -105,8 +109,9 @@ def will_it_fit(
             there now; the CPU if not given.
         bytes: the size of a GPU in its place.
         patches: of the pictures that are read at once (see `analysis.pictures`).
+        experts: "disk" if the routed ones stay in their files, as `lab.load(…, experts="disk")` leaves them.
     Raises:
-        InputError: a count, a dtype, a device or a size that is none.
+        InputError: a count, a dtype, a device or a size that is none, or experts that cannot stay on disk.
         ConfigError: no such model, or another family.
     """
     config, name = _config(model)
@@ -118,11 +123,25 @@ def will_it_fit(
     place, wide = find(device, bytes), dtype if BITS[dtype] >= 16 else "bfloat16"
     cache, peak = working(config, tokens, wide).cache, working(config, tokens, wide, patches).peak
     terms = loaded_bytes(config, dtype, tokens, texts)
+    for part, size in _stay(config, dtype, experts).items():
+        terms[part] -= size
     terms |= {
         "room to grow": max(0, texts * cache - sum(terms[part] for part in CACHE)),
         "activations": texts * (peak - cache), "runtime": round(place.count * RUNTIME[place.kind]),
     }  # fmt: skip
-    return Footprint(name, dtype, tokens, texts, place, terms, config.text.max_position_embeddings)
+    return Footprint(name, dtype, tokens, texts, place, terms, config.text.max_position_embeddings, experts)
+
+
+def _stay(config: ModelConfig, dtype: str, experts: str) -> dict[str, int]:
+    """Bytes of each part that stay on disk: all routed experts but as many as a token asks for."""
+    if experts == "memory":
+        return {}
+    if experts != "disk":
+        raise InputError(f"Experts cannot be in {experts!r}; use experts='memory' or 'disk'.")
+    if BITS[dtype] < 16:
+        raise InputError(f"Experts on disk are kept in 16 bits or more, not in {dtype}; pass another dtype.")
+    routed, text = routed_bytes(config, dtype), config.text
+    return routed | {TEXT: routed[TEXT] - routed[TEXT] * text.num_experts_per_tok // text.num_experts}
 
 
 @lru_cache(maxsize=1024)

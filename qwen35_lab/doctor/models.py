@@ -11,7 +11,7 @@ from ..analysis.fit import CONTEXTS, PRECISIONS, will_it_fit
 from ..checkpoint import read_model
 from ..config import ModelConfig
 from ..errors import LabError
-from ..family import OFFICIAL
+from ..family import OFFICIAL, load_config
 from ..paths import data_path
 from .report import Finding
 
@@ -20,9 +20,13 @@ TOPIC = "models"
 
 def look() -> Iterator[Finding]:
     yield shipped()
-    yield family_fits(Device("memory of this machine", memory.free(torch.device("cpu")), "cpu"))
-    for n in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        yield family_fits(Device(f"GPU {n}", torch.cuda.mem_get_info(n)[0]))
+    gpus = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    for place in (
+        Device("memory of this machine", memory.free(torch.device("cpu")), "cpu"),
+        *(Device(f"GPU {n}", torch.cuda.mem_get_info(n)[0]) for n in gpus),
+    ):
+        yield family_fits(place)
+        yield mixtures_on_disk(place)
 
 
 def shipped() -> Finding:
@@ -62,7 +66,22 @@ def family_fits(place: Device) -> Finding:
     return Finding(TOPIC, f"what fits, {place.name}", "fine" if count else "note", says, fix, rows)
 
 
-def _fits(name: str, dtype: str, place: Device) -> Iterator[dict[str, Any]]:
+def mixtures_on_disk(place: Device) -> Finding:
+    """The longest of `CONTEXTS` that fits where routed experts stay in their files, for each mixture of experts."""
+    rows = [
+        {**fit, "experts": "disk"}
+        for name in OFFICIAL
+        if load_config(name).text.is_moe
+        for fit in _fits(name, "bfloat16", place, experts="disk")
+    ]
+    longest = {row["model"]: 0 for row in rows} | {row["model"]: row["context"] for row in rows if row["fits"]}
+    told = ", ".join(f"{name} {f'up to {n // 1024}k' if n else 'not'}" for name, n in longest.items())
+    says = "Mixtures whose experts stay in their files, with room for those of one token, in bfloat16: "
+    fix = "lab.load(…, experts='disk'); what expert_budget= adds to that room makes it quicker." * any(longest.values())
+    return Finding(TOPIC, f"experts on disk, {place.name}", "fine", f"{says}{told}.", fix, rows)
+
+
+def _fits(name: str, dtype: str, place: Device, experts: str = "memory") -> Iterator[dict[str, Any]]:
     for context in CONTEXTS:
-        found = will_it_fit(name, dtype, context, device=place)
+        found = will_it_fit(name, dtype, context, device=place, experts=experts)
         yield {"model": name, "dtype": dtype, "context": context, "bytes": found.total, "fits": found.fits}

@@ -56,6 +56,23 @@ def loaded_bytes(config: Config, dtype: str = "bfloat16", tokens: int = 0, batch
     return {TEXT: sum(weights.values())} | own | dict(zip(CACHE, (cache.kv, cache.state, cache.conv_state)))
 
 
+def routed_bytes(config: Config, dtype: str = "bfloat16") -> dict[str, int]:
+    """Bytes of all routed experts, which `experts="disk"` leaves in the files: of `TEXT` and of `MTP`.
+
+    Args:
+        dtype: as of `stored_bytes`.
+    Raises:
+        InputError: a model without such experts.
+    """
+    if not config.text.is_moe:
+        raise InputError("This model has no routed experts that could stay on disk; leave out experts='disk'.")
+    bits = {TEXT: 0, MTP: 0}
+    for name, shape in tensor_shapes(config).items():
+        if ".mlp.experts." in name:
+            bits[MTP if component(name) == "mtp" else TEXT] += _bits(name, shape, dtype)
+    return {part: size // 8 for part, size in bits.items()}
+
+
 def kept_share(config: Config) -> float:
     """The share of all parameters that keep 16 bits or more in a quantised checkpoint."""
     counts = Counter[bool]()

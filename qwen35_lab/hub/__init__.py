@@ -19,7 +19,7 @@ from ..files import SIDE_FILES
 from ..memory import in_words
 from ..tensors import INDEX, shard_names
 from .place import COMMIT, Place, address, named
-from .refusals import explain, is_final
+from .refusals import explain, is_final, is_strange
 from .transfer import DiskFull, Remote, fetch, partial, reason
 
 __all__ = ["download"]
@@ -59,7 +59,7 @@ def download(
     except Exception as error:  # of the Hub's client, and of the HTTP library below it
         if not is_final(error) and (found := place.cached(weights)):
             return found, found.name
-        raise CheckpointError(explain(place, error)) from error
+        raise CheckpointError(explain(place, error)) from (error if is_strange(error) else None)
     _complete(place, commit, files, weights)
     place.remember(commit)
     return place.snapshots / commit, commit
@@ -170,7 +170,7 @@ def _bring(place: Place, commit: str, files: list[Remote]) -> None:
     except Exception as error:
         raise CheckpointError(
             f"{place} could not be downloaded ({reason(error)}); try again, what has come is kept."
-        ) from error
+        ) from (error if is_strange(error) else None)
     if lost := [file.name for file in files if not _is_there(folder / file.name, file)]:
         raise CheckpointError(f"{place.endpoint} sends {lost[0]} in another size than it says; pass another mirror.")
 

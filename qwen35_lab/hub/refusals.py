@@ -17,6 +17,13 @@ def is_final(error: Exception) -> bool:
     return isinstance(error, HFValidationError | RevisionNotFoundError)
 
 
+def is_strange(error: Exception) -> bool:
+    """Whether `explain` can only guess what is behind it, so that its traceback still tells something."""
+    from huggingface_hub.errors import HFValidationError
+
+    return isinstance(error, ValueError | TypeError | KeyError) and not isinstance(error, HFValidationError)
+
+
 def explain(place: Place, error: Exception) -> str:
     """The sentence for an error of the Hub's client, or of the HTTP library below it."""
     from huggingface_hub import errors
@@ -37,7 +44,7 @@ def explain(place: Place, error: Exception) -> str:
             return f"{_not_here(place)}, and {place.endpoint} does not accept your token; {LOG_IN} again."
         why = "too many requests came from here" if status == 429 else f"it answers {status}"
         return f"{_not_here(place)}, and {place.endpoint} does not serve it now ({why}); try again later, or {MIRROR}."
-    if isinstance(error, ValueError | TypeError | KeyError):  # a page to log in to a network, most likely
+    if is_strange(error):  # a page to log in to a network, most likely
         return f"{_not_here(place)}, and {place.endpoint} does not answer as the Hub does; open it in a browser."
     advice = f"did you mean {meant!r}? Else connect" if (meant := _meant(place.repo)) else "connect"
     why = "HF_HUB_OFFLINE is set" if isinstance(error, errors.OfflineModeIsEnabled) else reason(error)

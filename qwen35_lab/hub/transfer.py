@@ -72,7 +72,7 @@ def fetch(remote: Remote, blob: Path, lock: Path, moved: Callable[[int], None], 
         raise kind(
             f"{remote.name} could not be written to {blob.parent} ({error.strerror or error}); free some space there, "
             "or set HF_HOME to a folder on another disk before Python starts."
-        ) from error
+        ) from None
 
 
 def partial(blob: Path) -> Path:
@@ -162,7 +162,7 @@ def _read_on(remote: Remote, part: _Part, stop: Event) -> None:
         if hopeless or failures == len(PAUSES):
             raise CheckpointError(
                 f"{remote.name} could not be downloaded ({reason(trouble)}); try again, what has come is kept."
-            ) from trouble
+            ) from None
         if stop.wait(_pause(trouble, failures)):
             raise Stopped
 

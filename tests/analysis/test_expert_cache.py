@@ -21,7 +21,9 @@ def test_every_budget_has_the_rate_of_an_lru_that_is_played_through(asked):
         assert rate == hits / len(asked)
 
 
-def test_a_trace_tells_what_a_run_with_any_budget_reads(tmp_path):
+@pytest.mark.parametrize("piece", [2048, 3])
+def test_a_trace_tells_what_a_run_with_any_budget_reads(piece, tmp_path, monkeypatch):
+    monkeypatch.setattr("qwen35_lab.generate.PREFILL_TOKENS", piece)  # longer prompts are read in pieces
     lab.save(small(MOE), tmp_path / "x")
     qwen = lab.load(tmp_path / "x", experts="disk")
     rates = hit_rates(asked_experts(qwen.trace(IDS, "layers.*.ffn.expert_ids", max_new_tokens=9)), 24)

@@ -43,6 +43,29 @@ def test_the_second_text_costs_no_weights():
         assert two[name] == one[name], name
 
 
+@pytest.mark.parametrize("heads", [0, 1])
+def test_experts_on_disk_leave_room_for_those_of_one_token(heads, tmp_path):
+    """Against what a model that was loaded so has in memory."""
+    qwen = small(MOE, mtp_num_hidden_layers=heads)
+    qwen.save(tmp_path / "x")
+    text = qwen.config.text
+    stored = lab.load(tmp_path / "x", experts="disk", expert_budget=len(text.layer_types) * text.num_experts_per_tok)
+    assert stored.experts is not None
+    held = sum(p.numel() * p.element_size() for p in stored.model.parameters())
+    here, there = (will_it_fit(qwen.config, "float32", experts=where, bytes=1e9) for where in ("memory", "disk"))
+    assert there.terms["text weights"] + there.terms["MTP head"] == held + stored.experts.budget * stored.experts.size
+    assert {name for name in TERMS if here.terms[name] != there.terms[name]} == {"text weights", "MTP head"} - (
+        set() if heads else {"MTP head"}
+    )
+    assert "its experts on disk" in repr(there) and there.to_dict()["experts"] == "disk"
+
+
+def test_a_laptop_has_room_for_the_smallest_mixture_with_its_experts_on_disk():
+    found = will_it_fit("35B-A3B", device="16 GB of RAM", experts="disk")
+    assert found and not will_it_fit("35B-A3B", device="64 GB of RAM")
+    assert found.terms["text weights"] < will_it_fit("35B-A3B").terms["text weights"] / 8
+
+
 def test_pictures_need_room_of_their_own():
     plain, seeing = (will_it_fit("0.8B", context=200, patches=n, bytes=24e9) for n in (0, 4096))
     assert seeing.terms["activations"] > plain.terms["activations"]
@@ -149,6 +172,9 @@ def test_a_folder_and_a_config_do_as_well_as_a_name(tmp_path):
         (lambda: will_it_fit("0.8B", bytes=-1), lab.InputError, "above 0"),
         (lambda: will_it_fit("0.8B", bytes=True), lab.InputError, "above 0"),
         (lambda: will_it_fit(small().config, patches=16), lab.InputError, "no vision tower"),
+        (lambda: will_it_fit("0.8B", experts="disk"), lab.InputError, "has no routed experts"),
+        (lambda: will_it_fit("35B-A3B", experts="gpu"), lab.InputError, "cannot be in 'gpu'"),
+        (lambda: will_it_fit("35B-A3B", "fp8", experts="disk"), lab.InputError, "16 bits or more, not in fp8"),
     ],
 )
 def test_what_makes_no_sense_is_refused(call, error, said):
