@@ -207,7 +207,8 @@ def _attention(mixer: GatedAttention, prefix: str, run: _Run) -> int:
     held = run.T * (2 * heads * D * run.e + 2 * mixer.k_proj.out_features * run.e + 4 * heads * D * run.w)
     later = min(run.T, run.P - run.T)  # tokens of a piece that looks back at earlier ones
     if not run.hears(prefix, mixer, ("scores", "weights")):
-        return held + min(later, BLOCK) * run.P * (3 + run.e)
+        back = held * later // run.T + min(later, BLOCK) * run.P * (3 + run.e)  # of the last piece
+        return max(held, back)
     # scores, and what softmax makes of them before and after rounding, or before and after the mask
     cells = max(3 * run.e, run.e + 2 * run.w if run.e < run.w else 0) - run.e * (f"{prefix}.weights" in run.recorded)
     return held + 2 * run.P * heads * D * run.e + max(run.T * run.T, later * run.P) * (heads * cells + 3)

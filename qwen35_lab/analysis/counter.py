@@ -6,7 +6,7 @@ element. So a count is only as good as the list of what it has passed over, and 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -74,6 +74,17 @@ class Count:
         return Table(("operator", "calls", "FLOPs counted", "bytes moved"), tuple(rows), "<>>>", caption + more)
 
 
+def _onednn() -> dict[Any, Callable[..., int]]:
+    """What PyTorch's counter does not know: a layer's product by oneDNN (model/product.py), where there is one."""
+
+    def flops(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
+        """From the shapes [..., in] and [out, in]."""
+        return 2 * prod(x) * weight[0]
+
+    product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    return {product: flops} if product else {}
+
+
 def count_operators(run: Callable[[], Any], model: nn.Module | None = None) -> Count:
     """Run once, and count.
 
@@ -81,7 +92,7 @@ def count_operators(run: Callable[[], Any], model: nn.Module | None = None) -> C
         run: what to watch; it runs in inference mode. On the `meta` device nothing is computed, and all is counted.
         model: also give the FLOPs of its modules, by their names: "layers.0.mixer".
     """
-    watch, flops = _Watch(), FlopCounterMode(display=False)
+    watch, flops = _Watch(), FlopCounterMode(display=False, custom_mapping=_onednn())
     with torch.no_grad(), watch, flops:
         run()
     found = flops.get_flop_counts()

@@ -94,7 +94,7 @@ class GatedAttention(nn.Module):
         k, v = (z.repeat_interleave(sharing, dim=1) for z in (k, v))
         scores = q @ k.mT / self.head_dim**0.5
         if mask is None and q.shape[2] > 1:
-            mask = ~later(*scores.shape[-2:], q.device)
+            mask = ~later(q.shape[2], k.shape[2], q.device)
         scores = self.scores(scores if mask is None else scores.masked_fill(~mask, -torch.inf))
         if mask is not None:  # once more: an edit of the scores does not open the future
             scores = scores.masked_fill(~mask, -torch.inf)

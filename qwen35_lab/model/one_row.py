@@ -5,7 +5,6 @@ so it is switched off while a single token is read. The results are the same sum
 process's: what other threads compute meanwhile is as right, but may be slower.
 """
 
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -14,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-X86 = platform.machine().lower() in ("x86_64", "amd64")
+from .product import X86
 
 
 class _Switch:
