@@ -90,16 +90,13 @@ def read_model(
                 problems.append(f"{missing[0] if len(missing) < len(sources) else official} is missing")
                 continue
             used.update(sources, tensors.scales(sources))
-            if fault := tensors.fault(sources):
+            if fault := tensors.misshapen(official, sources, parameter.shape) or tensors.fault(sources):
                 problems.append(fault)
                 continue
             if store and ".mlp.experts." in official:
-                problems += filter(None, [store.take(model, ours, official, sources, parameter.shape)])
+                store.take(model, ours, official, sources)
                 continue
             tensor = tensors.read(official, sources, dtype)
-            if tensor.shape != parameter.shape:
-                problems.append(f"{official} has shape {list(tensor.shape)}, expected {list(parameter.shape)}")
-                continue
             _assign(model, ours, tensor.to(device=device, dtype=dtype_of(ours, dtype)))
         left = [name for name in tensors if name not in used]
         ignored = [n for n in left if _is_ignored(n, config)]

@@ -87,14 +87,6 @@ class UnmappedTensors(StoredTensors):
             )
         return found
 
-    def misshapen(self, sources: list[str], shape: torch.Size) -> str:
-        """What is wrong with the shapes of the tensors that make a stack of experts, or nothing."""
-        wanted = list(shape)
-        if sources[0].endswith(".weight"):  # one by one, with gate and up apart
-            wanted = [shape[0] * shape[1] // len(sources), shape[2]]
-        wrong = ((name, list(self._slice(name).get_shape())) for name in sources)
-        return next((f"{n} has shape {found}, expected {wanted}" for n, found in wrong if found != wanted), "")
-
 
 class ExpertStore:
     """The experts of a model that stay in their files, and the last ones used. Its methods may be called in any thread.
@@ -205,18 +197,15 @@ class ExpertStore:
                     found = _room(found.shape, found.dtype, begin).copy_(found)
             return found.to(self._device)
 
-    def take(self, model: nn.Module, name: str, official: str, sources: list[str], shape: torch.Size) -> str:
-        """Leave one of our parameters, a stack of experts, in the files. What is wrong with its shape, or nothing."""
-        if fault := self._tensors.misshapen(sources, shape):
-            return fault
+    def take(self, model: nn.Module, name: str, official: str, sources: list[str]) -> None:
+        """Leave one of our parameters, a stack of experts, in the files."""
         layer, _, part = name.rpartition(".")
         ffn: Any = model.get_submodule(layer)
         ffn.register_parameter(part, None)
         ffn.stored = partial(self.expert, layer)
         if layer not in self._parts:
-            self.total += shape[0]
+            self.total += self._experts
         self._parts.setdefault(layer, {})[part] = official, sources
-        return ""
 
     def note(self, config: TextConfig) -> str:
         """For a report, of a model of this config."""

@@ -79,6 +79,14 @@ class StoredTensors:
         pairs = ((name, self._slice(name + SCALE) if name + SCALE in self else None) for name in sources)
         return next(filter(None, (fault_of(name, self._slice(name), scale, self.fp8) for name, scale in pairs)), "")
 
+    def misshapen(self, official: str, sources: list[str], shape: torch.Size) -> str:
+        """What is wrong with the shapes of the tensors that a parameter of this shape is made of, or nothing."""
+        wanted = list(shape)
+        if sources != [official]:  # experts one by one, with gate and up apart
+            wanted = [shape[0] * shape[1] // len(sources), shape[2]]
+        wrong = ((name, list(self._slice(name).get_shape())) for name in sources)
+        return next((f"{n} has shape {found}, expected {wanted}" for n, found in wrong if found != wanted), "")
+
     def _slice(self, name: str) -> Any:
         """Shape and dtype without the data."""
         return self.files[self.where[name]].get_slice(name)
