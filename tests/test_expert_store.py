@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise, product
@@ -60,7 +61,24 @@ def fp8(folder: Path) -> None:
     write_model(qwen.model, qwen.config, folder, fp8_block=(8, 8))
 
 
-LAYOUTS = [fused, one_by_one, shards, fp8]
+def fp8_fused(folder: Path) -> None:
+    """As transformers stores them: stacks in FP8, with stacks of scales."""
+    fp8(folder)
+    found, stacks = {}, defaultdict(list)
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        if match := re.fullmatch(r"(.+\.experts)\.(\d+)\.(gate|up|down)_proj\.weight(\w*)", name):
+            stem, expert, part, scale = match.groups()
+            stacks[f"{stem}.{'down' if part == 'down' else 'gate_up'}_proj{scale}"].append((int(expert), part, tensor))
+        else:
+            found[name] = tensor
+    for name, parts in stacks.items():
+        parts.sort(key=lambda each: each[:2])  # of each expert gate before up
+        raw = torch.stack([tensor.view(torch.uint8) for *_, tensor in parts])
+        found[name] = raw.view(parts[0][2].dtype).view(EXPERTS, -1, parts[0][2].shape[1])
+    save_file(found, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+LAYOUTS = [fused, one_by_one, shards, fp8, fp8_fused]
 
 
 @torch.inference_mode()

@@ -36,7 +36,7 @@ def test_a_trace_tells_what_a_run_with_any_budget_reads(piece, tmp_path, monkeyp
 
 
 def test_a_pass_asks_for_each_expert_once_layer_by_layer():
-    ids = {"layers.0.ffn.expert_ids": [[3, 1], [1, 2], [0, 3]], "layers.10.ffn.expert_ids": [[5, 0], [0, 5], [4, 5]]}
+    ids = {"layers.10.ffn.expert_ids": [[5, 0], [0, 5], [4, 5]], "layers.0.ffn.expert_ids": [[3, 1], [1, 2], [0, 3]]}
     trace = lab.Trace(
         ["a", "b", "c"], torch.arange(3), {n: torch.tensor(v) for n, v in ids.items()},
         dict.fromkeys(ids, ("token", "choice")), lab.load("recall").provenance,
