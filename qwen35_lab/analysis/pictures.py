@@ -119,6 +119,7 @@ def covered(qwen: Qwen, made: Mapping[str, Any], cells: Sequence[int]) -> dict[s
     return {**made, "pixel_values": pixels}
 
 
+@torch.no_grad()
 def next_token(qwen: Qwen, made: Mapping[str, Any], cells: Sequence[int] = (), how: str = "paint") -> Tensor:
     """Probabilities of the next token, [vocabulary], float64, with cells covered.
 

@@ -6,7 +6,7 @@ it. They have no gradient, and nothing inside them can be watched.
 All that a chunk needs is made when its turn comes, so that it is still in the processor's cache when it is used; q and
 k are multiplied as one matrix of twice the rows; and fading is left to the small results:
 
-    [Q; K] e^c S = e^c ([Q; K] S),   U = (I + L)⁻¹ diag(β) (V − e^c K S),   O = e^c Q S + tril(Q Kᵀ ⊙ D) U
+    [Q; K] e^c S = e^c ([Q; K] S),   U = (I + L)⁻¹ diag(β) (V − e^c K S),   O = e^c Q S + (Q Kᵀ ⊙ D) U
 """
 
 import torch
@@ -42,13 +42,14 @@ def chunked(
         values, c, strength = (wide(x[:, now].transpose(1, 2)).flatten(0, 1) for x in (v, g, beta))  # [B·H, C, …]
         c, strength = c.cumsum(-1), strength[..., None]
         C, K = c.shape[-1], qk[:, c.shape[-1] :]
-        decay = (c[:, :, None] - c[:, None]).clamp_(max=0).exp_()  # above the diagonal it is not used
+        later = torch.ones(C, C, dtype=torch.bool, device=c.device).triu_(1)
+        decay = (c[:, :, None] - c[:, None]).masked_fill_(later, -torch.inf).exp_()
         scores, L = (qk @ K.mT).view(-1, 2, C, C).mul_(decay[:, None]).unbind(1)
         identity = torch.eye(C, dtype=L.dtype, device=L.device).expand_as(L)
         erase_inverse = torch.linalg.solve_triangular(L * strength, identity, upper=False, unitriangular=True)
         found, stored = (qk @ S).view(-1, 2, C, v.shape[3]).mul_(c.exp()[:, None, :, None]).unbind(1)
         U = erase_inverse @ (values - stored).mul_(strength)
-        o[:, now] = torch.baddbmm(found, scores.tril_(), U).view(v.shape[0], -1, C, v.shape[3]).transpose(1, 2)
+        o[:, now] = torch.baddbmm(found, scores, U).view(v.shape[0], -1, C, v.shape[3]).transpose(1, 2)
         k_to_end = K * (c[:, -1:] - c).exp()[..., None]
         S = (S * c[:, -1, None, None].exp()).baddbmm_(k_to_end.mT, U)
     return o, S.view(v.shape[0], -1, *S.shape[1:])
