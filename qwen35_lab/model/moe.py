@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import TextConfig
-from . import experts
 from .mlp import SwiGLU
 from .norm import wide
 from .product import times
@@ -71,8 +70,8 @@ class SparseMoE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [batch, token, hidden] -> [batch, token, hidden]"""
         ids, weights = self.route(x)
-        readably = torch.is_grad_enabled() or self.expert_out.wanted
-        routed = self.mix(x, ids, weights) if readably else experts.mix(x, ids, weights, self.expert)
+        answers = self.expert_out(self.run_experts(x, ids))
+        routed = (answers * weights[..., None]).sum(-2)
         shared_gate = self.shared_gate(torch.sigmoid(self.shared_gate_proj(x)))
         return self.out(routed + shared_gate * self.shared_expert(x))
 
@@ -109,18 +108,13 @@ class SparseMoE(nn.Module):
         weights = weights / weights.sum(-1, keepdim=True)
         return chosen, self.expert_weights(weights.to(x.dtype))
 
-    def mix(self, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
-        """Σ weight · expert(x), written out, so that every answer can be seen and changed: [B, T, H]"""
-        answers = self.expert_out(self.run_experts(x, ids))
-        return (answers * weights[..., None]).sum(-2)
-
     def run_experts(self, x: Tensor, ids: Tensor) -> Tensor:
         """Each chosen expert's answer, every expert run once: x [B, T, H], ids [B, T, k] -> [B, T, k, H]"""
         tokens, choices = x.flatten(0, 1), ids.flatten()
         order = choices.argsort(stable=True)  # pairs (token, choice), grouped by expert
-        found, counts = choices[order].unique_consecutive(return_counts=True)
+        experts, counts = choices[order].unique_consecutive(return_counts=True)
         groups = tokens[order // ids.shape[-1]].split(counts.tolist())
-        answers = torch.cat([self.expert(int(e), group) for e, group in zip(found, groups, strict=True)])
+        answers = torch.cat([self.expert(int(e), group) for e, group in zip(experts, groups, strict=True)])
         return answers[order.argsort()].view(*ids.shape, -1)
 
     def expert(self, index: int, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from benchmarks import host, report
 from benchmarks.race import Given, Mark, race
 from benchmarks.report import Row
 
-AREAS = ("text", "weights", "moe", "vision", "taps", "growth")  # in this order
+AREAS = ("text", "weights", "moe", "vision", "start", "taps", "growth")  # in this order
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import resident
 import torch
-from race import Case, Given, Work
+from benchmarks.race import Case, Given, Work
 
 import qwen35_lab as lab
 from qwen35_lab.paths import data_path
