@@ -46,6 +46,16 @@ def random_inputs(T, B=1, G=2, H=2, K=8, V=8, seed=0, correlation=0.0, scale=1.0
     return tuple(x.to(dtype) for x in (q, k, normal(B, T, H, V), g, normal(B, T, H).sigmoid()))
 
 
+@pytest.mark.parametrize("form", [recurrent, chunked, influence, fast.recurrent, fast.chunked])
+@pytest.mark.parametrize("g", [-math.inf, -1e4])
+def test_a_token_may_be_made_to_forget_all(form, g) -> None:
+    """In float32, too, what follows it is as exact as ever, and what is before it knows nothing of it."""
+    q, k, v, decay, beta = random_inputs(40, seed=1, scale=0.1, dtype=torch.float32)
+    decay[:, 5] = g
+    for found, true in zip(form(q, k, v, decay, beta), referee(q, k, v, decay, beta), strict=True):
+        torch.testing.assert_close(found.double(), true, atol=3e-5, rtol=0)
+
+
 @pytest.mark.parametrize("form", [chunked, fast.chunked])
 @pytest.mark.parametrize("chunk_size", [1, 7, 16, 64])
 def test_chunked_equals_recurrent_for_every_length_to_300(chunk_size: int, form) -> None:
