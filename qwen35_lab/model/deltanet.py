@@ -103,7 +103,8 @@ class GatedDeltaNet(nn.Module):
         if kernels.fits(k, v):
             return kernels.delta_rule(q, k, v, g, beta, state)
         here = v.device.type in ("cpu", "meta")  # where costs are counted without a number being computed
-        forms = fast_delta_rule if here and not torch.is_grad_enabled() else delta_rule
+        plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        forms = fast_delta_rule if here and plain else delta_rule
         form = forms.recurrent if v.shape[1] == 1 else forms.chunked
         return form(q, k, v, g, beta, state)
 

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import lifted
+from small import small
 from torch import Tensor
 
 from qwen35_lab.model import fast_delta_rule as fast
@@ -217,3 +218,15 @@ def test_watch_sees_and_changes_every_step() -> None:
     scores = torch.einsum("bihk,bjhk->bhij", q, k) * D
     torch.testing.assert_close(linear, torch.einsum("bhij,bjh,bjhv->bihv", scores, beta, v), atol=1e-12, rtol=1e-12)
     assert (linear - o).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("tokens", [1, 40])
+def test_autocast_takes_the_forms_that_stand_it(tokens) -> None:
+    """With and without gradients the same, as when a training that is cast by PyTorch looks at how it does."""
+    model, ids = small().model, torch.arange(tokens)[None]
+    with torch.autocast("cpu", torch.bfloat16):
+        learning = model(ids).logits
+        with torch.no_grad():
+            looking = model(ids).logits
+    spread = model(ids).logits.std().item()
+    torch.testing.assert_close(looking, learning, atol=0.3 * spread, rtol=0)
