@@ -52,6 +52,8 @@ class Int8Rows(Int8Tensor):
         tokens, codes, scale = x.reshape(-1, x.shape[-1]), self.qdata, self.scale.flatten()
         if _is_few(tokens, scale, FEW_INT8) and tokens.shape[1] % 16 == 0:
             y = torch.ops.aten._weight_int8pack_mm(tokens.contiguous(), codes, scale)
+        elif x.dtype == torch.float16:  # which holds the numbers, but not sums of codes up to 127
+            y = F.linear(tokens, (codes.float() * scale.float()[:, None]).to(x.dtype))
         else:
             y = F.linear(tokens, codes.to(x.dtype)) * scale.to(x.dtype)
         return y.view(*x.shape[:-1], codes.shape[0])

@@ -58,6 +58,13 @@ def test_int8_is_its_definition(dtype, rows, columns, batch, tokens, bias, seed)
     assert off(held, x, b) < CLOSE[dtype]
 
 
+def test_sums_of_codes_need_not_fit_float16():
+    """A row of activations with large ones among them: the result is a few thousand, the sum of codes millions."""
+    torch.manual_seed(0)
+    w, x = (0.02 * torch.randn(16, 1024)).half(), (100 * torch.randn(1, 3, 1024)).half()
+    assert off(Int8Rows.of(w), x) < CLOSE[torch.float16]
+
+
 @settings(deadline=None, max_examples=40)
 @given(
     dtype=st.sampled_from(list(CLOSE)), rows=st.integers(1, 10), columns=st.integers(1, 12), batch=st.integers(1, 3),

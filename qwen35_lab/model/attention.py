@@ -72,7 +72,8 @@ class GatedAttention(nn.Module):
         """softmax(q kᵀ/√d) v by PyTorch's fused kernel, which never forms the weights."""
         if q.shape[2] == 1:  # it may look at everything: the queries that share a key stand where its tokens would
             grouped = q.reshape(*k.shape[:2], -1, self.head_dim)
-            return F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask).view(q.shape)
+            y = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask)
+            return y.reshape(q.shape)  # not `view`: on a GPU, in float32 or with a mask, tokens lie before heads
         if mask is None and q.shape[2] < k.shape[2]:
             return self._attend_in_blocks(q, k, v)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)

@@ -16,6 +16,11 @@ from torch import Tensor
 from ..config import LINEAR, TextConfig
 
 
+def outlived(x: Tensor) -> bool:
+    """Whether x was made in torch's inference mode and that is over: no gradient may need it, nothing write into it."""
+    return x.is_inference() and not torch.is_inference_mode_enabled()
+
+
 @dataclass
 class AttentionMemory:
     """Keys and values of one full-attention layer, [batch, token, kv head, feature], in a buffer with room to grow."""
@@ -48,7 +53,7 @@ class AttentionMemory:
         return self.k_buffer[:, :end], self.v_buffer[:, :end]
 
     def _with_room(self, buffer: Tensor | None, new: Tensor, end: int) -> Tensor:
-        if buffer is not None and not self.shared and end <= buffer.shape[1]:
+        if buffer is not None and not self.shared and end <= buffer.shape[1] and not outlived(buffer):
             return buffer
         # a first prefill gets exactly its size plus a little; then growth by half keeps copying rare
         room = end + max(64, end // 2 if self.length else 0)

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 from .norm import wide
 
 Watch = Callable[[str, Tensor], Tensor]
+FORGOTTEN = -128.0  # e^−128 is 0 in float32
 
 
 def _unwatched(name: str, value: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ def chunked(
     q, k, v, g, beta, S = _prepare(q, k, v, g, beta, state)
     C = max(1, min(chunk_size, T))
     q, k, v, g, beta = (_split_into_chunks(x, C) for x in (q, k, v, g, beta))  # [B, H, N, C, …]
-    c = g.cumsum(-1)
+    c = decay_so_far(g)
     decay_mask = _decay_mask(c)
     corrections = _corrections(k, beta, decay_mask)
     pseudo_values = corrections @ v
@@ -97,7 +98,7 @@ def influence_matrix(q: Tensor, k: Tensor, g: Tensor, beta: Tensor) -> Tensor:
     An exact counterpart of an attention map; entries can be negative and rows need not sum to one.
     """
     q, k, g, beta = (x.transpose(1, 2) for x in _prepare_keys(q, k, g, beta))
-    decay_mask = _decay_mask(g.cumsum(-1))
+    decay_mask = _decay_mask(decay_so_far(g))
     return (q @ k.mT) * decay_mask @ _corrections(k, beta, decay_mask)
 
 
@@ -109,7 +110,7 @@ def influence(
     dtype = v.dtype
     q, k, v, g, beta, S = _prepare(q, k, v, g, beta, state)
     q, k, v, g, beta = (x.transpose(1, 2) for x in (q, k, v, g, beta))
-    c = g.cumsum(-1)[..., None]
+    c = decay_so_far(g)[..., None]
     unexplained = v - (c.exp() * k) @ S
     o = M @ unexplained + (c.exp() * q) @ S
     U = _corrections(k, beta, _decay_mask(c[..., 0])) @ unexplained
@@ -123,6 +124,12 @@ def _corrections(k: Tensor, beta: Tensor, decay_mask: Tensor) -> Tensor:
     identity = torch.eye(L.shape[-1], dtype=L.dtype, device=L.device).expand_as(L)
     erase_inverse = torch.linalg.solve_triangular(L, identity, upper=False, unitriangular=True)  # L below its diagonal
     return erase_inverse * beta[..., None, :]
+
+
+def decay_so_far(g: Tensor) -> Tensor:
+    """c = cumsum(g) over the last axis. What an edit lets fade by more than e^FORGOTTEN is as good as gone; as it
+    stands, −∞ − (−∞) would be no number, and sums as large have no digits left for the tokens that follow."""
+    return g.clamp_min(FORGOTTEN).cumsum(-1)
 
 
 def _decay_mask(c: Tensor) -> Tensor:

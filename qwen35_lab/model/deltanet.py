@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from ..config import TextConfig
 from . import delta_rule, fast_delta_rule, kernels
-from .cache import DeltaNetMemory
+from .cache import DeltaNetMemory, outlived
 from .norm import GatedRMSNorm, l2_norm, wide
 from .pieces import in_pieces, is_long
 from .taps import Tap
@@ -81,7 +81,9 @@ class GatedDeltaNet(nn.Module):
         beta, g = self.gates(x)
         if real is not None:
             beta, g = beta * real[..., None], g * real[..., None]
-        o, state = self._remember(q, k, v, self.decay(g), self.beta(beta), memory.state if memory else None)
+        before = memory.state if memory else None
+        before = before.clone() if before is not None and outlived(before) else before
+        o, state = self._remember(q, k, v, self.decay(g), self.beta(beta), before)
         if memory is not None:
             memory.conv, memory.state = conv_state, state.to(torch.promote_types(self.state_dtype, x.dtype))
         z = self.z(self.in_proj_z(x).unflatten(-1, (-1, self.value_dim)))
@@ -101,7 +103,8 @@ class GatedDeltaNet(nn.Module):
         if kernels.fits(k, v):
             return kernels.delta_rule(q, k, v, g, beta, state)
         here = v.device.type in ("cpu", "meta")  # where costs are counted without a number being computed
-        forms = fast_delta_rule if here and not torch.is_grad_enabled() else delta_rule
+        plain = not (torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"))
+        forms = fast_delta_rule if here and plain else delta_rule
         form = forms.recurrent if v.shape[1] == 1 else forms.chunked
         return form(q, k, v, g, beta, state)
 

@@ -12,6 +12,7 @@ k are multiplied as one matrix of twice the rows; and fading is left to the smal
 import torch
 from torch import Tensor
 
+from .delta_rule import decay_so_far
 from .norm import wide
 
 
@@ -40,7 +41,7 @@ def chunked(
         now = slice(begin, begin + chunk_size)
         qk = _heads(q, k, now, v.shape[2])
         values, c, strength = (wide(x[:, now].transpose(1, 2)).flatten(0, 1) for x in (v, g, beta))  # [B·H, C, …]
-        c, strength = c.cumsum(-1), strength[..., None]
+        c, strength = decay_so_far(c), strength[..., None]
         C, K = c.shape[-1], qk[:, c.shape[-1] :]
         later = torch.ones(C, C, dtype=torch.bool, device=c.device).triu_(1)
         decay = (c[:, :, None] - c[:, None]).masked_fill_(later, -torch.inf).exp_()

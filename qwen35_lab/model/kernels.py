@@ -12,6 +12,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from .delta_rule import FORGOTTEN
+
 WIDTHS = (16, 32, 64, 128, 256)  # features of a key for which the kernels are made
 
 
@@ -41,5 +43,6 @@ def delta_rule(
     kernel = fused_recurrent_gated_delta_rule if step else chunk_gated_delta_rule
     q, k, v, beta = (x.to(v.dtype).contiguous() for x in (q, k, v, beta))
     start = None if state is None else state.float()
-    o, S = kernel(q, k, v, g=g.float(), beta=beta, scale=1.0, initial_state=start, output_final_state=True)
+    g = g.float().clamp_min(FORGOTTEN)
+    o, S = kernel(q, k, v, g=g, beta=beta, scale=1.0, initial_state=start, output_final_state=True)
     return o, S

@@ -49,7 +49,7 @@ def through(layer: nn.Linear, x: Tensor, activation: str = "") -> Tensor:
 
 
 def _onednn_takes(layer: nn.Linear, x: Tensor) -> bool:
-    heard = layer._forward_hooks or layer._forward_pre_hooks
+    heard = layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer)  # accelerate's take its place
     if type(layer) is not nn.Linear or heard or not _plain(layer.weight) or x.dtype != layer.weight.dtype:
         return False
     if not (X86 and torch.backends.mkldnn.is_available() and hasattr(ONEDNN, "_linear_pointwise")):

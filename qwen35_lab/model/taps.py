@@ -2,7 +2,7 @@
 
 A `Tap` is a module without parameters, put at the place where a value is made: `beta = self.beta(beta)`. Its module
 path is the value's name (`layers.0.mixer.beta`), plain PyTorch forward hooks read it or replace it, the state dict
-never sees it, and it costs one empty call when nobody listens.
+never sees it, and it costs next to nothing when nobody listens.
 
 Some values exist only on the readable path (softmax weights under a fused kernel, the recurrent state at every token).
 The code that could form them asks `tap.wanted` first. Taps inside a recurrence (`state`, `erase`, `write`) fire once
@@ -43,7 +43,9 @@ class Tap(nn.Module):
         self.sizes = sizes
 
     def __call__(self, value: Tensor) -> Tensor:
-        """As of every module, but at once where there is no hook of any kind: a pass goes through many taps."""
+        """As of every module, but at once where this tap has no hook of any kind: a pass goes through many taps.
+
+        Hooks for all modules (`register_module_forward_hook`) are not asked."""
         if self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks:
             return super().__call__(value)
         return value

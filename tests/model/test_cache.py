@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from model.strategies import configs
 from reference import memories, ours_like, reference_model
+from small import IDS, small
 
 from qwen35_lab.config import ModelConfig
 from qwen35_lab.errors import InputError
@@ -74,6 +75,21 @@ def test_gradients_flow_through_a_cache() -> None:
     model(ids[:, :11], cache=cache)
     parts = torch.autograd.grad(model(ids[:, 11:], cache=cache).logits[:, -1].sum(), list(model.parameters()))
     torch.testing.assert_close(parts, whole, atol=1e-10, rtol=1e-10)
+
+
+@pytest.mark.parametrize("then", [torch.no_grad, torch.enable_grad, torch.inference_mode])
+def test_what_was_read_in_inference_mode_may_be_read_on_outside_it(then) -> None:
+    model = small().model
+    ids = torch.tensor([IDS])
+    whole, cache = model(ids), model.new_cache()
+    with torch.inference_mode():
+        model(ids[:, :5], cache=cache)
+    for piece in (ids[:, 5:6], ids[:, 6:]):
+        with then():
+            logits = model(piece, cache=cache).logits
+    torch.testing.assert_close(logits, whole.logits[:, 6:], atol=1e-4, rtol=1e-4)
+    if then is torch.enable_grad:
+        logits.sum().backward()
 
 
 def test_an_interrupted_forward_leaves_the_cache_as_it_was() -> None:

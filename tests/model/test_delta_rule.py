@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import lifted
+from small import small
 from torch import Tensor
 
 from qwen35_lab.model import fast_delta_rule as fast
@@ -44,6 +45,16 @@ def random_inputs(T, B=1, G=2, H=2, K=8, V=8, seed=0, correlation=0.0, scale=1.0
     q = l2_norm(normal(B, T, G, K)) * K**-0.5
     g = -scale * normal(B, T, H).exp()
     return tuple(x.to(dtype) for x in (q, k, normal(B, T, H, V), g, normal(B, T, H).sigmoid()))
+
+
+@pytest.mark.parametrize("form", [recurrent, chunked, influence, fast.recurrent, fast.chunked])
+@pytest.mark.parametrize("g", [-math.inf, -1e4])
+def test_a_token_may_be_made_to_forget_all(form, g) -> None:
+    """In float32, too, what follows it is as exact as ever, and what is before it knows nothing of it."""
+    q, k, v, decay, beta = random_inputs(40, seed=1, scale=0.1, dtype=torch.float32)
+    decay[:, 5] = g
+    for found, true in zip(form(q, k, v, decay, beta), referee(q, k, v, decay, beta), strict=True):
+        torch.testing.assert_close(found.double(), true, atol=3e-5, rtol=0)
 
 
 @pytest.mark.parametrize("form", [chunked, fast.chunked])
@@ -207,3 +218,15 @@ def test_watch_sees_and_changes_every_step() -> None:
     scores = torch.einsum("bihk,bjhk->bhij", q, k) * D
     torch.testing.assert_close(linear, torch.einsum("bhij,bjh,bjhv->bihv", scores, beta, v), atol=1e-12, rtol=1e-12)
     assert (linear - o).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("tokens", [1, 40])
+def test_autocast_takes_the_forms_that_stand_it(tokens) -> None:
+    """With and without gradients the same, as when a training that is cast by PyTorch looks at how it does."""
+    model, ids = small().model, torch.arange(tokens)[None]
+    with torch.autocast("cpu", torch.bfloat16):
+        learning = model(ids).logits
+        with torch.no_grad():
+            looking = model(ids).logits
+    spread = model(ids).logits.std().item()
+    torch.testing.assert_close(looking, learning, atol=0.3 * spread, rtol=0)

@@ -66,6 +66,15 @@ def test_a_hook_on_a_layer_is_heard() -> None:
         close(through(layer, x), plain + 1)
 
 
+def test_what_was_put_in_the_place_of_a_layer_s_forward_is_called() -> None:
+    """As accelerate does it."""
+    layer, x = nn.Linear(6, 4), torch.randn(3, 6)
+    with torch.no_grad():
+        plain, forward = through(layer, x), layer.forward
+        layer.forward = lambda x: forward(x) + 1
+        close(through(layer, x), plain + 1)
+
+
 def test_a_layer_of_another_kind_does_its_own_work() -> None:
     class Doubled(nn.Linear):
         def forward(self, input: Tensor) -> Tensor:
