@@ -17,23 +17,25 @@ from .product import X86
 
 
 class _Switch:
-    """oneDNN, off as long as anybody wants it to be."""
+    """oneDNN, off as long as anybody wants it to be. An interrupt at any line leaves nothing behind."""
 
     def __init__(self) -> None:
         self.backend = cast(Any, torch.backends.mkldnn)
-        self.lock, self.users, self.before = Lock(), 0, True
+        self.lock, self.users, self.before = Lock(), set[object](), True
 
-    def off(self) -> None:
+    def off(self, user: object) -> None:
         with self.lock:
-            if self.users == 0:
-                self.before, self.backend.enabled = self.backend.enabled, False
-            self.users += 1
+            if not self.users:
+                self.before = self.backend.enabled
+            self.users.add(user)
+            self.backend.enabled = False
 
-    def back(self) -> None:
+    def back(self, user: object) -> None:
         with self.lock:
-            self.users -= 1
-            if self.users == 0:
-                self.backend.enabled = self.before
+            if user in self.users:
+                self.users.remove(user)
+                if not self.users:
+                    self.backend.enabled = self.before
 
 
 _onednn = _Switch()
@@ -45,8 +47,9 @@ def reading(x: Tensor) -> Iterator[None]:
     if not (X86 and x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.shape[0] * x.shape[1] == 1):
         yield
         return
-    _onednn.off()
+    user = object()
     try:
+        _onednn.off(user)
         yield
     finally:
-        _onednn.back()
+        _onednn.back(user)
