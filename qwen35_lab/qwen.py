@@ -106,6 +106,7 @@ class Qwen(Talker, Watched):
         return folder
 
 
+@torch.inference_mode(False)  # weights made inside it cannot learn, and products with them take many times as long
 def load(
     name: str | os.PathLike[str],
     dtype: str | torch.dtype | None = None,
@@ -182,6 +183,7 @@ def _seed_on_card(folder: Path) -> int | None:
     return int(found[1]) if found else None
 
 
+@torch.inference_mode(False)
 def from_config(config: Any, seed: int = 0, dtype: str | torch.dtype = "float32", device: str = "cpu") -> Qwen:
     """A model with random weights, the same for the same seed.
 

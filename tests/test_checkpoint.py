@@ -521,3 +521,13 @@ def test_quantised_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_model_larger_than_the_machine_is_refused_before_it_is_made() -> None:
     with pytest.raises(lab.InputError, match=r"Qwen3\.5-397B-A17B takes 1,614 GB, and this machine has"):
         lab.from_config("Qwen3.5-397B-A17B")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: lab.load("recall"), lambda: lab.from_config(DENSE | {"model_type": "qwen3_5_text"})]
+)
+def test_weights_that_are_made_in_inference_mode_are_ordinary_ones(make):
+    """They can learn; and PyTorch's product of one row with an inference tensor takes many times as long."""
+    with torch.inference_mode():
+        qwen = make()
+    assert not any(weight.is_inference() for weight in qwen.model.parameters())
