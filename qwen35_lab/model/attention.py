@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ..config import TextConfig
 from .cache import AttentionMemory
 from .norm import RMSNorm, wide
+from .product import Linear
 from .rope import rotate
 from .taps import Tap
 
@@ -27,10 +28,10 @@ class GatedAttention(nn.Module):
         super().__init__()
         D, bias = config.head_dim, config.attention_bias
         self.head_dim = D
-        self.q_proj = nn.Linear(config.hidden_size, config.num_attention_heads * 2 * D, bias)
-        self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * D, bias)
-        self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * D, bias)
-        self.o_proj = nn.Linear(config.num_attention_heads * D, config.hidden_size, bias)
+        self.q_proj = Linear(config.hidden_size, config.num_attention_heads * 2 * D, bias)
+        self.k_proj = Linear(config.hidden_size, config.num_key_value_heads * D, bias)
+        self.v_proj = Linear(config.hidden_size, config.num_key_value_heads * D, bias)
+        self.o_proj = Linear(config.num_attention_heads * D, config.hidden_size, bias)
         self.q_norm = RMSNorm(D, config.rms_norm_eps)
         self.k_norm = RMSNorm(D, config.rms_norm_eps)
         heads, kv_heads = config.num_attention_heads, config.num_key_value_heads

@@ -23,6 +23,7 @@ from . import delta_rule, fast_delta_rule, kernels
 from .cache import DeltaNetMemory, outlived
 from .norm import GatedRMSNorm, l2_norm, wide
 from .pieces import in_pieces, is_long
+from .product import Linear
 from .taps import Tap
 
 
@@ -34,15 +35,15 @@ class GatedDeltaNet(nn.Module):
         values = config.linear_num_value_heads * self.value_dim
         self.widths = (keys, keys, values)
         self.state_dtype = getattr(torch, config.state_dtype)
-        self.in_proj_qkv = nn.Linear(config.hidden_size, sum(self.widths), bias=False)
-        self.in_proj_z = nn.Linear(config.hidden_size, values, bias=False)
-        self.in_proj_b = nn.Linear(config.hidden_size, config.linear_num_value_heads, bias=False)
-        self.in_proj_a = nn.Linear(config.hidden_size, config.linear_num_value_heads, bias=False)
+        self.in_proj_qkv = Linear(config.hidden_size, sum(self.widths), bias=False)
+        self.in_proj_z = Linear(config.hidden_size, values, bias=False)
+        self.in_proj_b = Linear(config.hidden_size, config.linear_num_value_heads, bias=False)
+        self.in_proj_a = Linear(config.hidden_size, config.linear_num_value_heads, bias=False)
         self.conv = CausalConv(sum(self.widths), config.linear_conv_kernel_dim)
         self.A_log = nn.Parameter(torch.zeros(config.linear_num_value_heads))
         self.dt_bias = nn.Parameter(torch.ones(config.linear_num_value_heads))
         self.norm = GatedRMSNorm(self.value_dim, config.rms_norm_eps, config.output_gate)
-        self.out_proj = nn.Linear(values, config.hidden_size, bias=False)
+        self.out_proj = Linear(values, config.hidden_size, bias=False)
         key: dict[str, Any] = {"key_head": config.linear_num_key_heads, "key": self.key_dim, "dtype": torch.float32}
         gate: dict[str, Any] = {"head": config.linear_num_value_heads, "dtype": torch.float32}
         value: dict[str, Any] = {"head": config.linear_num_value_heads, "value": self.value_dim}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .pieces import in_pieces, is_long
+from .product import Linear
 from .taps import Tap
 
 ADDED = "what the feed-forward adds to the residual stream"
@@ -16,9 +17,9 @@ class SwiGLU(nn.Module):
     def __init__(self, hidden_size: int, intermediate_size: int, meaning: str = ADDED):
         """`meaning` is what the result is, for the table of taps."""
         super().__init__()
-        self.gate_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
-        self.up_proj = nn.Linear(hidden_size, intermediate_size, bias=False)
-        self.down_proj = nn.Linear(intermediate_size, hidden_size, bias=False)
+        self.gate_proj = Linear(hidden_size, intermediate_size, bias=False)
+        self.up_proj = Linear(hidden_size, intermediate_size, bias=False)
+        self.down_proj = Linear(intermediate_size, hidden_size, bias=False)
         self.out = Tap("batch token feature", meaning, feature=hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from ..config import TextConfig
 from .mlp import SwiGLU
 from .norm import wide
-from .product import times
+from .product import Linear, times
 from .taps import Tap
 
 
@@ -42,14 +42,14 @@ class SparseMoE(nn.Module):
         self.width = width  # of a routed expert
         self.configured = Routing(config.num_experts_per_tok)
         self.turned: dict[int, Routing] = {}  # by thread: how it has turned this router
-        self.router = nn.Linear(H, E, bias=False)
+        self.router = Linear(H, E, bias=False)
         self.gate_up_proj = nn.Parameter(torch.empty(E, 2 * width, H))
         self.down_proj = nn.Parameter(torch.empty(E, H, width))
         self.stored: Callable[[int], tuple[Tensor, Tensor]] | None = None  # reads an expert that is not in memory
         self.shared_expert = SwiGLU(
             H, config.shared_expert_intermediate_size, "what the shared expert answers, before its gate"
         )
-        self.shared_gate_proj = nn.Linear(H, 1, bias=False)
+        self.shared_gate_proj = Linear(H, 1, bias=False)
         k = config.num_experts_per_tok
         self.router_logits = Tap(
             "batch token expert",

@@ -25,6 +25,7 @@ from .attention import attention_mask_for
 from .block import Block
 from .cache import Cache
 from .norm import RMSNorm
+from .product import Linear
 from .rope import rotary_angles
 from .taps import Tap
 
@@ -46,7 +47,7 @@ class MTPHead(nn.Module):
         self.config = replace(config, num_hidden_layers=1, layer_types=(FULL,))  # as a model of one layer
         self.pre_fc_norm_embedding = RMSNorm(H, eps)
         self.pre_fc_norm_hidden = RMSNorm(H, eps)
-        self.fc = nn.Linear(2 * H, H, bias=False)
+        self.fc = Linear(2 * H, H, bias=False)
         self.layers = nn.ModuleList([Block(config, FULL)])
         self.norm = RMSNorm(H, eps)
         stream = {"axes": "batch token feature", "feature": H}

@@ -1,7 +1,12 @@
-"""Products with weights on a CPU, for passes that train nothing: the same sums in fewer passes over memory.
+"""Products with weights on a CPU, for passes that train nothing: the same sums, and sooner.
 
-`times` and `through` are `F.linear` and a call of the layer; where those are not to be had faster, or gradients are
-taken, or a hook listens to the layer, they are exactly that. Measured with PyTorch 2.13 on x86.
+    many rows, float32     oneDNN's: MKL's take 1.1 to 3 times as long on the processor this was measured on
+    one row, float32       MKL's, for a batch of two with half of the weights each: a whole takes up to 3 times as long
+    bias or activation     oneDNN adds the bias and bends each block of the product while that is still in the cache
+    one row, bfloat16      see one_row.py
+
+Small matrices, other dtypes, weights in fewer bits, other processors and passes with gradients have `F.linear`.
+Measured with PyTorch 2.13 on x86; tests/benchmarks/product_bench.py does it again.
 """
 
 import platform
@@ -21,43 +26,54 @@ ONEDNN: Any = torch.ops.mkldnn
 IN_ONEDNN = {"": ("none", ""), "gelu_pytorch_tanh": ("gelu", "tanh"), "gelu": ("gelu", "none"), "silu": ("swish", ""),
              "relu": ("relu", "")}  # fmt: skip
 X86 = platform.machine().lower() in ("x86_64", "amd64")
+LARGE = 1 << 18  # weights; below, a call of oneDNN takes longer than the product
 
 
-def times(x: Tensor, weight: Tensor) -> Tensor:
-    """x Wᵀ: x [n, in], weight [out, in] -> [n, out]
+class Linear(nn.Linear):
+    """`nn.Linear`, with the product above."""
 
-    In float32 MKL takes longer for a matrix and one vector than for a batch of two such products with half of the rows
-    each: up to twice as long where rows are short.
-    """
-    out, width = weight.shape
-    if x.shape[:-1] != (1,) or out % 2 or weight.dtype != torch.float32 or not _plain(weight):
-        return F.linear(x, weight)
-    halves = weight.view(2, out // 2, width)
-    return torch.bmm(halves, x.T.expand(2, width, 1)).view(1, out)
+    def forward(self, input: Tensor) -> Tensor:
+        return times(input, self.weight, self.bias)
+
+
+def times(x: Tensor, weight: Tensor, bias: Tensor | None = None, activation: str = "") -> Tensor:
+    """activation(x Wᵀ + b): x [..., in], weight [out, in] -> [..., out]"""
+    if _large_and_plain(x, weight):
+        out, width = weight.shape
+        fused = bias is not None or activation != ""
+        if x.dtype == torch.float32 and x.numel() == width and not fused and out % 2 == 0:
+            halves = weight.view(2, out // 2, width)
+            # turned round, which is how MKL is told of the faster way
+            return torch.bmm(halves, x.reshape(1, width).T.expand(2, width, 1)).view(*x.shape[:-1], out)
+        if _onednn_takes(x, fused):
+            kind, form = IN_ONEDNN[activation]
+            return ONEDNN._linear_pointwise(x, weight, bias, kind, [], form)
+    return bent(F.linear(x, weight, bias), activation)
+
+
+def bent(y: Tensor, activation: str) -> Tensor:
+    return ACTIVATIONS[activation](y) if activation else y
 
 
 def through(layer: nn.Linear, x: Tensor, activation: str = "") -> Tensor:
-    """activation(layer(x)): x [..., in] -> [..., out]
-
-    oneDNN adds the bias and bends each block of the product while that is still in the cache.
-    """
-    if not _onednn_takes(layer, x):
-        y = layer(x)
-        return ACTIVATIONS[activation](y) if activation else y
-    kind, form = IN_ONEDNN[activation]
-    return ONEDNN._linear_pointwise(x, layer.weight, layer.bias, kind, [], form)
-
-
-def _onednn_takes(layer: nn.Linear, x: Tensor) -> bool:
+    """activation(layer(x)): x [..., in] -> [..., out]; as one, unless somebody has put something in between."""
     heard = layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer)  # accelerate's take its place
-    if type(layer) is not nn.Linear or heard or not _plain(layer.weight) or x.dtype != layer.weight.dtype:
-        return False
-    if not (X86 and torch.backends.mkldnn.is_available() and hasattr(ONEDNN, "_linear_pointwise")):
-        return False
-    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and ONEDNN._is_mkldnn_bf16_supported())
+    if type(layer) is Linear and not heard:
+        return times(x, layer.weight, layer.bias, activation)
+    return bent(layer(x), activation)
 
 
-def _plain(weight: Tensor) -> bool:
-    """Whether it lies on a CPU as it is multiplied, and is not learned; fewer bits have products of their own."""
-    kept = type(weight) in (Tensor, nn.Parameter) and weight.device.type == "cpu" and weight.is_contiguous()
-    return kept and not torch.is_grad_enabled()
+def _large_and_plain(x: Tensor, weight: Tensor) -> bool:
+    """Whether the weights are many, lie on a CPU as they are multiplied, and are not learned."""
+    return (
+        weight.numel() >= LARGE and not torch.is_grad_enabled() and type(weight) in (Tensor, nn.Parameter)
+        and weight.device.type == "cpu" and weight.is_contiguous() and x.dtype == weight.dtype
+        and not torch.is_autocast_enabled("cpu")
+    )  # fmt: skip
+
+
+def _onednn_takes(x: Tensor, fused: bool) -> bool:
+    if not (X86 and torch.backends.mkldnn.enabled and hasattr(ONEDNN, "_linear_pointwise")):  # type: ignore[attr-defined]
+        return False
+    # in bfloat16 PyTorch's own product is oneDNN's as well
+    return x.dtype == torch.float32 or (fused and x.dtype == torch.bfloat16 and ONEDNN._is_mkldnn_bf16_supported())

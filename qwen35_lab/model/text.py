@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..config import TextConfig
 from ..errors import InputError
@@ -19,6 +18,7 @@ from .cache import Cache
 from .mtp import MTPHead
 from .norm import RMSNorm
 from .one_row import reading
+from .product import Linear, times
 from .rope import rotary_angles
 from .taps import Tap
 
@@ -44,7 +44,7 @@ class TextModel(nn.Module):
         self.layers = nn.ModuleList(Block(config, kind) for kind in config.layer_types)
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         # a tied model has no head of its own: it reads the embedding table
-        self.lm_head = None if config.tie_word_embeddings else nn.Linear(config.hidden_size, config.vocab_size, False)
+        self.lm_head = None if config.tie_word_embeddings else Linear(config.hidden_size, config.vocab_size, False)
         self.embed = Tap("batch token feature", "embeddings of the tokens", feature=config.hidden_size)
         self.final = Tap("batch token feature", "the residual stream after the final norm", feature=config.hidden_size)
         self.logits = Tap("batch token vocabulary", "the score of every next token", vocabulary=config.vocab_size)
@@ -116,7 +116,9 @@ class TextModel(nn.Module):
 
     def head(self, hidden: Tensor) -> Tensor:
         """[..., hidden] -> [..., vocabulary]"""
-        return F.linear(hidden, self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight)
+        weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        # through flat: of a text's last tokens, which are a part of a whole, PyTorch would copy the table first
+        return times(hidden.reshape(-1, hidden.shape[-1]), weight).view(*hidden.shape[:-1], -1)
 
     def new_cache(self) -> Cache:
         return Cache(self.config)

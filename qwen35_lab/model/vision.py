@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from ..config import VisionConfig
 from ..errors import ConfigError
 from .norm import wide
-from .product import ACTIVATIONS, through
+from .product import ACTIVATIONS, Linear, through
 from .taps import Tap
 
 Grid = tuple[int, int, int]
@@ -146,8 +146,8 @@ class VisionAttention(nn.Module):
         super().__init__()
         width, heads = config.hidden_size, config.num_heads
         self.heads, self.head_dim = heads, width // heads
-        self.qkv = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
         each = {"axes": "batch patch head feature", "head": heads, "feature": self.head_dim}
         self.q = Tap(meaning="queries, rotated by row and column", **each)
         self.k = Tap(meaning="keys, rotated by row and column", **each)
@@ -159,12 +159,12 @@ class VisionAttention(nn.Module):
 
     def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], grids: Sequence[Grid]) -> Tensor:
         """x [1, patch, feature] -> [1, patch, feature]"""
-        q, k, v = rearrange(through(self.qkv, x), "b p (three h d) -> three b p h d", three=3, h=self.heads)
+        q, k, v = rearrange(self.qkv(x), "b p (three h d) -> three b p h d", three=3, h=self.heads)
         q = self.q(_rotate(q, *rotary))
         k = self.k(_rotate(k, *rotary))
         v = self.v(v)
         attend = self._attend_readably if self.scores.wanted or self.weights.wanted else self._attend_fused
-        return self.out(through(self.proj, attend(q, k, v, grids).flatten(2)))
+        return self.out(self.proj(attend(q, k, v, grids).flatten(2)))
 
     def _attend_fused(self, q: Tensor, k: Tensor, v: Tensor, grids: Sequence[Grid]) -> Tensor:
         """By PyTorch's kernel, all frames of one size as a batch: q, k, v, and the result [1, patch, head, feature]"""
@@ -210,14 +210,14 @@ class VisionMLP(nn.Module):
             raise ConfigError(
                 f"The field `vision_config.hidden_act` is {config.hidden_act!r}; use {', '.join(ACTIVATIONS)}."
             )
-        self.linear_fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.linear_fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.linear_fc1 = Linear(config.hidden_size, config.intermediate_size)
+        self.linear_fc2 = Linear(config.intermediate_size, config.hidden_size)
         self.activation = config.hidden_act
         self.out = Tap("batch patch feature", "what the feed-forward adds to the patch", feature=config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [1, patch, feature] -> [1, patch, feature]"""
-        return self.out(through(self.linear_fc2, through(self.linear_fc1, x, self.activation)))
+        return self.out(self.linear_fc2(through(self.linear_fc1, x, self.activation)))
 
 
 class PatchMerger(nn.Module):
@@ -228,10 +228,10 @@ class PatchMerger(nn.Module):
         self.cell = config.spatial_merge_size**2
         width = config.hidden_size * self.cell
         self.norm = nn.LayerNorm(config.hidden_size, eps=1e-6)
-        self.linear_fc1 = nn.Linear(width, width)
-        self.linear_fc2 = nn.Linear(width, config.out_hidden_size)
+        self.linear_fc1 = Linear(width, width)
+        self.linear_fc2 = Linear(width, config.out_hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """x [1, patch, feature] -> [1, cell, out_hidden_size]"""
         x = rearrange(self.norm(x), "b (cell four) d -> b cell (four d)", four=self.cell)
-        return through(self.linear_fc2, through(self.linear_fc1, x, "gelu"))
+        return self.linear_fc2(through(self.linear_fc1, x, "gelu"))

@@ -31,6 +31,7 @@ from qwen35_lab.model.deltanet import GatedDeltaNet
 from qwen35_lab.model.kernels import installed as fla_is_installed
 from qwen35_lab.model.norm import l2_norm
 from qwen35_lab.model.one_row import reading
+from qwen35_lab.model.product import times
 from qwen35_lab.paths import data_path
 
 NAME = "Qwen3.5-0.8B"
@@ -179,8 +180,8 @@ def products(pair: Pair, tokens: int) -> Work:
     def run() -> None:
         with reading(rows[head.shape[1]][None]):
             for weight in layers:
-                F.linear(rows[weight.shape[1]], weight)
-            F.linear(rows[head.shape[1]][-1:], head)
+                times(rows[weight.shape[1]], weight)
+            times(rows[head.shape[1]][-1:], head)
 
     return run
 

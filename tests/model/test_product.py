@@ -1,18 +1,25 @@
 """Products without gradients are the usual ones; with gradients, or a listener, they are those to the last bit."""
 
+from collections.abc import Callable
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small import MOE, small
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from qwen35_lab.model.product import ACTIVATIONS, through, times
+from qwen35_lab.analysis.counter import count_operators
+from qwen35_lab.model import product
+from qwen35_lab.model.product import ACTIVATIONS, Linear, bent, through, times
 
 # how far apart the same sums may be, of the largest number
 CLOSE = {torch.float64: 1e-13, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 DTYPES = st.sampled_from(list(CLOSE))
 KINDS = ["", *ACTIVATIONS]
+large = mock.patch.object(product, "LARGE", 1)  # each matrix counts as a large one
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -21,9 +28,10 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def plainly(layer: nn.Linear, x: Tensor, activation: str) -> Tensor:
-    return ACTIVATIONS[activation](layer(x)) if activation else layer(x)
+    return bent(F.linear(x, layer.weight, layer.bias), activation)
 
 
+@large
 @given(st.integers(1, 3), st.integers(1, 70), st.integers(1, 70), DTYPES, st.booleans())
 def test_a_matrix_times_rows_is_the_usual_product(
     rows: int, width: int, out: int, dtype: torch.dtype, turned: bool
@@ -35,6 +43,7 @@ def test_a_matrix_times_rows_is_the_usual_product(
         close(times(x, weight), F.linear(x, weight))
 
 
+@large
 @given(
     st.lists(st.integers(1, 9), min_size=1, max_size=3), st.integers(1, 70), st.integers(1, 70), DTYPES,
     st.sampled_from(KINDS), st.booleans(), st.booleans(),
@@ -43,15 +52,17 @@ def test_a_layer_and_what_follows_it_are_the_usual_ones(
     rows: list[int], width: int, out: int, dtype: torch.dtype, activation: str, bias: bool, apart: bool
 ) -> None:
     torch.manual_seed(width + 100 * out)
-    layer = nn.Linear(width, out, bias, dtype=dtype)
+    layer = Linear(width, out, bias, dtype=dtype)
     x = torch.randn(*rows, width + 3, dtype=dtype)[..., 3:] if apart else torch.randn(*rows, width, dtype=dtype)
     with torch.no_grad():
         close(through(layer, x, activation), plainly(layer, x, activation))
+        assert torch.equal(through(layer, x), layer(x))
 
 
+@large
 @pytest.mark.parametrize("activation", KINDS)
 def test_with_gradients_they_are_the_usual_ones_to_the_last_bit(activation: str) -> None:
-    layer, one, many = nn.Linear(300, 64), torch.randn(1, 300), torch.randn(50, 300)
+    layer, one, many = Linear(300, 64), torch.randn(1, 300), torch.randn(50, 300)
     assert torch.equal(times(one, layer.weight), F.linear(one, layer.weight))
     assert torch.equal(through(layer, many, activation), plainly(layer, many, activation))
     ours, theirs = (torch.autograd.grad(f(layer, many, activation).sum(), layer.weight)[0] for f in (through, plainly))
@@ -59,7 +70,7 @@ def test_with_gradients_they_are_the_usual_ones_to_the_last_bit(activation: str)
 
 
 def test_a_hook_on_a_layer_is_heard() -> None:
-    layer, x = nn.Linear(6, 4), torch.randn(3, 6)
+    layer, x = Linear(6, 4), torch.randn(3, 6)
     with torch.no_grad():
         plain = through(layer, x)
         layer.register_forward_hook(lambda module, inputs, value: value.add(1))
@@ -68,18 +79,55 @@ def test_a_hook_on_a_layer_is_heard() -> None:
 
 def test_what_was_put_in_the_place_of_a_layer_s_forward_is_called() -> None:
     """As accelerate does it."""
-    layer, x = nn.Linear(6, 4), torch.randn(3, 6)
+    layer, x = Linear(6, 4), torch.randn(3, 6)
     with torch.no_grad():
         plain, forward = through(layer, x), layer.forward
-        layer.forward = lambda x: forward(x) + 1
+        layer.forward = lambda input: forward(input) + 1
         close(through(layer, x), plain + 1)
 
 
 def test_a_layer_of_another_kind_does_its_own_work() -> None:
-    class Doubled(nn.Linear):
+    class Doubled(Linear):
         def forward(self, input: Tensor) -> Tensor:
             return 2 * super().forward(input)
 
     layer, x = Doubled(6, 4), torch.randn(3, 6)
     with torch.no_grad():
         assert torch.equal(through(layer, x, "relu"), layer(x).relu())
+
+
+@large
+@pytest.mark.parametrize("rows", [1, 3])
+def test_small_matrices_and_a_pass_in_fewer_bits_have_the_usual_product_to_the_last_bit(rows: int) -> None:
+    x, weight = torch.randn(rows, 300), torch.randn(64, 300)
+    with torch.no_grad():
+        with mock.patch.object(product, "LARGE", weight.numel() + 1):
+            assert torch.equal(times(x, weight), F.linear(x, weight))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(times(x, weight), F.linear(x, weight))
+            assert times(x, weight).dtype == torch.bfloat16
+
+
+@large
+@pytest.mark.skipif(not product.X86, reason="oneDNN's product is taken on x86 only")
+def test_the_products_named_are_the_ones_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all tests here would compare PyTorch's product with itself."""
+    x, layer = torch.randn(3, 300), Linear(300, 64, bias=False)
+    assert taken(lambda: layer(x)) == taken(lambda: through(layer, x, "silu")) == {"_linear_pointwise"}
+    assert "bmm" in taken(lambda: layer(x[:1]))
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert taken(lambda: layer(x)) == {"mm"}
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_the_scores_of_a_text_s_last_tokens_take_no_copy_of_the_table(batch: int) -> None:
+    """PyTorch makes one for a part of a text, which does not lie in one piece."""
+    qwen, text = small(MOE), torch.randn(batch, 9, small(MOE).config.text.hidden_size, dtype=torch.bfloat16)
+    qwen.model.bfloat16()
+    with torch.no_grad():
+        close(qwen.model.head(text[:, -2:]), qwen.model.head(text)[:, -2:])
+    assert taken(lambda: qwen.model.head(text[:1, -2:])) == {"mm"}
+
+
+def taken(work: Callable[[], object]) -> set[str]:
+    return set(count_operators(work).operators)

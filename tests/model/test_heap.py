@@ -1,0 +1,52 @@
+"""A process keeps the memory that it frees, unless its user has said what `malloc` is to do."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from qwen35_lab.model.heap import keep_freed_memory
+
+FAULTS = """
+import resource, torch
+{before}
+def pages(megabytes):
+    for count in range(12):
+        if count == 2:
+            begin = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        arrays = [torch.ones(megabytes << 18) for _ in range(3)]
+        del arrays
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begin) / 10
+print(*map(pages, {sizes}))
+"""
+pytestmark = pytest.mark.skipif(not keep_freed_memory(), reason="another C library, or one that is told otherwise")
+OURS = "import qwen35_lab.model"
+
+
+def fresh_pages(before: str, *sizes: int, **environment: str) -> list[float]:
+    """That a process of its own asks for, each time that it makes three arrays of so many megabytes."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    command = [sys.executable, "-c", FAULTS.format(before=before, sizes=sizes)]
+    done = subprocess.run(command, env=mine | environment, capture_output=True, text=True, check=True)
+    return [float(word) for word in done.stdout.split()]
+
+
+def test_arrays_take_the_room_of_those_before_them_but_for_very_large_ones() -> None:
+    page = os.sysconf("SC_PAGE_SIZE")
+    small, large = fresh_pages(OURS, 8, 64)
+    assert small < 0.05 * 3 * (8 << 20) / page
+    assert large > 0.9 * 3 * (64 << 20) / page  # not kept: a user's memory is his again
+
+
+@pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
+def test_a_user_who_has_set_malloc_is_obeyed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = "131072" if name.startswith("MALLOC") else "glibc.malloc.trim_threshold=131072"
+    assert fresh_pages(OURS, 8, **{name: value})[0] > 100
+    monkeypatch.setenv(name, value)
+    assert not keep_freed_memory()
+
+
+def test_without_the_package_each_array_is_fresh() -> None:
+    """Else the first test would see nothing."""
+    assert fresh_pages("", 8)[0] > 100
