@@ -96,7 +96,7 @@ def _deltanet(t: TextConfig, work: Work) -> Iterator[Operation]:
 
 
 def _recurrent(t: TextConfig, work: Work) -> Iterator[Operation]:
-    """Read under the key and with the query, in one product; fade and write, in place."""
+    """Fade; read under the key; write, in place; read with the query (fast_delta_rule.recurrent)."""
     state = work.batch * t.linear_num_value_heads * t.linear_key_head_dim * t.linear_value_head_dim
     kept = BITS[t.state_dtype] / 8
     yield Operation("deltanet", "delta rule", 4 * state, cache=2 * state * kept)

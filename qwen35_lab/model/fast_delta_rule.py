@@ -19,16 +19,14 @@ from .norm import wide
 def recurrent(
     q: Tensor, k: Tensor, v: Tensor, g: Tensor, beta: Tensor, state: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """One token after the other, each with one product that reads S and one that renews it."""
+    """One token after the other."""
     S, o = _start(k, v, state), torch.empty_like(v)
     for t in range(v.shape[1]):
-        qk = _heads(q, k, slice(t, t + 1), v.shape[2])  # [B·H, 2, K]
-        fade, strength = wide(g[:, t]).exp().reshape(-1, 1, 1), wide(beta[:, t]).reshape(-1, 1)
-        found, stored = ((qk @ S) * fade).unbind(1)
-        u = (wide(v[:, t]).flatten(0, 1) - stored) * strength
-        score = (qk[:, 0] * qk[:, 1]).sum(-1, keepdim=True)
-        o[:, t] = torch.addcmul(found, score, u).view(v[:, t].shape)
-        S = (S * fade).baddbmm_(qk[:, 1, :, None], u[:, None])
+        query, key = (_shared(x[:, t], v.shape[2]).reshape(-1, 1, x.shape[3]) for x in (q, k))  # [B·H, 1, K]
+        S = S * wide(g[:, t]).exp().reshape(-1, 1, 1)
+        u = (wide(v[:, t]).reshape(-1, 1, v.shape[3]) - torch.bmm(key, S)) * wide(beta[:, t]).reshape(-1, 1, 1)
+        S.baddbmm_(key.mT, u)
+        o[:, t] = torch.bmm(query, S).view(v[:, t].shape)
     return o, S.view(v.shape[0], -1, *S.shape[1:])
 
 
@@ -65,6 +63,9 @@ def _start(k: Tensor, v: Tensor, state: Tensor | None) -> Tensor:
 def _heads(q: Tensor, k: Tensor, tokens: slice, heads: int) -> Tensor:
     """q and k of some tokens, one below the other, repeated for the value heads that share them: [B·H, 2 C, K]"""
     qk = torch.cat((q[:, tokens].transpose(1, 2), k[:, tokens].transpose(1, 2)), dim=2)
-    if sharing := heads // k.shape[2] - 1:
-        qk = qk.repeat_interleave(sharing + 1, dim=1)
-    return wide(qk).flatten(0, 1)
+    return _shared(qk, heads).flatten(0, 1)
+
+
+def _shared(x: Tensor, heads: int) -> Tensor:
+    """Of key heads [B, G, …], for the value heads that share them: [B, H, …]"""
+    return wide(x if x.shape[1] == heads else x.repeat_interleave(heads // x.shape[1], dim=1))

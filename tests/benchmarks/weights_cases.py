@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from qwen35_lab.model import TextModel
+from qwen35_lab.model.one_row import reading
 from qwen35_lab.weight_only import to_weight_only
 from qwen35_lab.weight_products import Int4Groups, Int8Rows
 
@@ -61,7 +62,17 @@ def products(model: TextModel) -> Work:
     """One token with every matrix, one after the other, as they are held; the head is the table of words."""
     held = [m.weight for m in model.modules() if isinstance(m, nn.Linear)] + [model.embed_tokens.weight]
     pairs = [(torch.randn(1, weight.shape[1], dtype=torch.bfloat16), weight) for weight in held]
-    return lambda: [F.linear(token, weight) for token, weight in pairs]
+    return as_decoding(lambda: [F.linear(token, weight) for token, weight in pairs])
+
+
+def as_decoding(work: Work) -> Work:
+    """By the kernels that a pass over one token takes."""
+
+    def run() -> object:
+        with reading(torch.empty(1, 1, 1, dtype=torch.bfloat16)):
+            return work()
+
+    return run
 
 
 def single(rows: int, columns: int) -> Iterator[Case]:
@@ -70,7 +81,7 @@ def single(rows: int, columns: int) -> Iterator[Case]:
     token = torch.randn(1, columns, dtype=torch.bfloat16)
 
     def all_of(weights: list[Tensor]) -> Work:
-        return lambda: [F.linear(token, weight) for weight in weights]
+        return as_decoding(lambda: [F.linear(token, weight) for weight in weights])
 
     makers: dict[str, Callable[[Tensor], Tensor | None]] = {"int8": Int8Rows.of, "int4": Int4Groups.of}
     for kind, make in makers.items():
