@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from .errors import InputError
+from .heap import give_back_freed_memory
 
 CGROUPS = Path("/sys/fs/cgroup")
 # A container's limit, its use, and what of the use is files that the system drops when asked; version 2, then 1.
@@ -57,7 +58,11 @@ UNITS = {"TB": 1e12, "GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 def resident() -> float:
-    """Bytes of this process that are in memory, the pages of mapped files included; NaN where there is no /proc."""
+    """Bytes of this process that are in memory, the pages of mapped files included; NaN where there is no /proc.
+
+    What it has freed and only keeps (heap.py) goes back to the system first.
+    """
+    give_back_freed_memory()
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024.0 for line in lines if line.startswith("VmRSS:"))

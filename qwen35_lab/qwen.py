@@ -23,6 +23,7 @@ from .expert_store import ExpertStore, is_on_disk
 from .family import load_config
 from .files import EYES, SIDE_FILES
 from .fp8 import BlockFP8
+from .heap import keep_freed_memory
 from .locate import find_device, find_dtype, find_folder
 from .model import TextModel, build
 from .model.init import initialise
@@ -36,6 +37,8 @@ from .watch import Watched
 from .weight_only import is_weight_only, to_weight_only
 
 __all__ = ["PICTURES", "SIDE_FILES", "Message", "Prompt", "Qwen", "from_config", "load", "save"]
+
+keep_freed_memory()
 
 
 class Qwen(Talker, Watched):

@@ -25,7 +25,7 @@ PACKAGE = ROOT / "qwen35_lab"
 # Imports point one way: a module may import from its own line and from the lines above it, never from below.
 # A file or folder of the package that is not named here fails a test: decide where it belongs and add it.
 LAYERS = [
-    {"errors", "paths", "files", "reader", "interrupt", "memory", "provenance", "quiet"},
+    {"errors", "heap", "paths", "files", "reader", "interrupt", "memory", "provenance", "quiet"},
     {"formats", "quantise", "fp8", "config"},
     {"family", "published", "prices"},
     {"model"},

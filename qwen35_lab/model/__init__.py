@@ -2,7 +2,6 @@
 
 from ..config import ModelConfig
 from .cache import Cache, Snapshot
-from .heap import keep_freed_memory
 from .mtp import MTPHead, mtp_logits
 from .multimodal import MultimodalModel
 from .rollback import rewindable
@@ -14,8 +13,6 @@ __all__ = [
     "Cache", "MTPHead", "MultimodalModel", "Output", "Snapshot", "Tap", "TextModel", "build", "mtp_logits",
     "rewindable", "taps",
 ]  # fmt: skip
-
-keep_freed_memory()
 
 
 def build(config: ModelConfig) -> TextModel:

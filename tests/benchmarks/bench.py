@@ -26,6 +26,8 @@ from benchmarks import host, report
 from benchmarks.race import Given, Mark, race
 from benchmarks.report import Row
 
+from qwen35_lab.heap import keep_freed_memory
+
 AREAS = ("text", "weights", "moe", "vision", "start", "taps", "growth")  # in this order
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +54,7 @@ def main() -> None:
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()  # it would say that its kernels are missing, which the table says
     given = Given(asked.quick, asked.device, time.process_time if asked.busy else time.perf_counter)
+    keep_freed_memory()  # as `lab.load` does; transformers, in the same process, gains as much by it
     machine = host.describe(asked.device) | {"clock": "processor time" if asked.busy else "wall clock"}
     print(" · ".join(f"{name} {value}" for name, value in machine.items()))
     rows, marks = [], []

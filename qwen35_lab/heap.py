@@ -5,11 +5,12 @@ once and are asked for anew, which takes longer than what is computed in them: o
 So the process keeps what it has freed, up to `KEEP`. Other systems, and processes whose user has set `malloc`
 himself (by MALLOC_… or GLIBC_TUNABLES), are left as they are.
 
-Reference: mallopt(3).
+Reference: mallopt(3), malloc_trim(3).
 """
 
 import ctypes
 import os
+from functools import cache
 
 REUSED = 32 << 20  # bytes: larger arrays go back to the system as before
 KEEP = 256 << 20  # bytes at the end of the heap that are kept
@@ -18,11 +19,25 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of the settings in malloc.h
 
 def keep_freed_memory() -> bool:
     """Set `malloc` for this process; returns whether it is set now."""
-    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
-        return False
-    try:
-        glibc = ctypes.CDLL(None)
-        glibc.gnu_get_libc_version  # noqa: B018 - another C library has no such function
-    except (AttributeError, OSError, TypeError):  # TypeError: on Windows a library has a name
+    glibc = _glibc()
+    if glibc is None or any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return False
     return bool(glibc.mallopt(MMAP_THRESHOLD, REUSED) and glibc.mallopt(TRIM_THRESHOLD, KEEP))
+
+
+def give_back_freed_memory() -> None:
+    """All that is freed goes back to the system now: what the process holds is then what it uses."""
+    glibc = _glibc()
+    if glibc is not None:
+        glibc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """This process's C library, if it is that one."""
+    try:
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version  # noqa: B018 - another one has no such function
+    except (AttributeError, OSError, TypeError):  # TypeError: on Windows a library has a name
+        return None
+    return library

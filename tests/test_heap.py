@@ -1,12 +1,14 @@
-"""A process keeps the memory that it frees, unless its user has said what `malloc` is to do."""
+"""A process keeps the memory that it frees, unless its user has said what `malloc` is to do, and until it is asked."""
 
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
-from qwen35_lab.model.heap import keep_freed_memory
+from qwen35_lab.heap import give_back_freed_memory, keep_freed_memory
+from qwen35_lab.memory import resident
 
 FAULTS = """
 import resource, torch
@@ -21,7 +23,7 @@ def pages(megabytes):
 print(*map(pages, {sizes}))
 """
 pytestmark = pytest.mark.skipif(not keep_freed_memory(), reason="another C library, or one that is told otherwise")
-OURS = "import qwen35_lab.model"
+OURS = "import qwen35_lab; qwen35_lab.load"
 
 
 def fresh_pages(before: str, *sizes: int, **environment: str) -> list[float]:
@@ -50,3 +52,13 @@ def test_a_user_who_has_set_malloc_is_obeyed(name: str, monkeypatch: pytest.Monk
 def test_without_the_package_each_array_is_fresh() -> None:
     """Else the first test would see nothing."""
     assert fresh_pages("", 8)[0] > 100
+
+
+def test_what_a_process_holds_is_said_without_what_it_only_keeps() -> None:
+    megabyte = 1 << 20
+    before = resident()
+    arrays = [torch.ones(20 * megabyte // 4) for _ in range(10)]
+    assert resident() - before > 150 * megabyte
+    del arrays
+    assert abs(resident() - before) < 20 * megabyte
+    give_back_freed_memory()  # a second time is as good
