@@ -6,7 +6,7 @@
     one row, bfloat16      see one_row.py
 
 Small matrices, other dtypes, weights in fewer bits, other processors and passes with gradients have `F.linear`.
-Measured with PyTorch 2.13 on x86; tests/benchmarks/product_bench.py does it again.
+Measured with PyTorch 2.13 on x86 (tests/benchmarks/product_cases.py).
 """
 
 import platform

@@ -28,7 +28,7 @@ from benchmarks.report import Row
 
 from qwen35_lab.heap import keep_freed_memory
 
-AREAS = ("text", "weights", "moe", "vision", "start", "taps", "growth")  # in this order
+AREAS = ("text", "product", "weights", "moe", "vision", "start", "taps", "growth")  # in this order
 ROOT = Path(__file__).resolve().parents[2]
 
 
