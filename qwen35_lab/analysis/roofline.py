@@ -2,9 +2,9 @@
 
 An operation takes as long as the slower of its two needs: arithmetic at the machine's rate, or its weights and cache at
 the rate at which memory is read. Those two constants are enough for decoding, which reads every weight for one token.
-Prefill in plain PyTorch needs a third: the rate at which arrays are read *and written* between the products, which on a
-CPU is far lower, since new pages have to be made for them. A machine without a third constant is one with fused kernels
-that leave nothing in memory between products.
+Prefill in plain PyTorch needs a third: the rate at which arrays are read *and written* between the products, which also
+depends on whether a process keeps the memory that it frees (heap.py). A machine without a third constant is one with
+fused kernels that leave nothing in memory between products.
 
 The constants are measured with the model's own shapes, and are medians of repeats. Approximate: overlap, caches, and
 what starting an operator costs are left out; `tests/benchmarks/cost_bench.py` says how far off that is.
@@ -17,19 +17,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
+from torch import Tensor
 
 from ..config import ModelConfig
 from ..errors import InputError
 from ..family import load_config
 from ..memory import total
+from ..model.one_row import reading
+from ..model.product import times
 from .cost import Cost, Operation
 from .recorded import counted
 
 Clock = Callable[[], float]
 TOKENS = 512  # of the products that are timed
 BANK = 2**28  # bytes of matrices that are read for one token, too many for any cache
-ARRAY = 2**26  # bytes of the array that is moved: so large an array gets new pages every time
+ARRAY = 2**23  # bytes of the array that is moved, as large as those between the products of a prefill
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,21 @@ def measure_machine(
     x, up, down = (torch.randn(shape).to(kind) for shape in ((TOKENS, H), (width, H), (H, width)))
     bank = [(torch.ones_like(up), torch.ones_like(down)) for _ in range(-(-BANK // (up.nbytes + down.nbytes)))]
     array = torch.ones(ARRAY // kind.itemsize, dtype=kind)
+
+    def decode(token: Tensor) -> None:
+        with reading(token[None]):
+            for a, b in bank:
+                times(times(token, a), b)
+
     jobs: list[tuple[Callable[[], object], float]] = [
-        (lambda: F.linear(F.linear(x, up), down), 4 * TOKENS * H * width),
-        (lambda: [F.linear(F.linear(x[:1], a), b) for a, b in bank], len(bank) * (up.nbytes + down.nbytes)),
+        (lambda: times(times(x, up), down), 4 * TOKENS * H * width),
+        (lambda: decode(x[:1]), len(bank) * (up.nbytes + down.nbytes)),
         (lambda: array * 2.0, 2 * array.nbytes),
     ]
     take_turns([job for job, _ in jobs], 1)  # what comes first is slower
     taken = take_turns([job for job, _ in jobs], rounds, clock)
-    flops, reads, moves = (work / statistics.median(times) for (_, work), times in zip(jobs, taken, strict=True))
-    spread = max((max(times) - min(times)) / statistics.median(times) for times in taken)
+    flops, reads, moves = (work / statistics.median(each) for (_, work), each in zip(jobs, taken, strict=True))
+    spread = max((max(each) - min(each)) / statistics.median(each) for each in taken)
     threads = torch.get_num_threads()
     name = f"this machine, {threads} thread{'s' * (threads > 1)}"
     return Machine(name, flops, reads, moves, dtype, f"RANDOM · {name} · {dtype} · cpu", total(), spread)
@@ -128,8 +136,8 @@ def take_turns(jobs: Sequence[Callable[[], object]], repeats: int, clock: Clock 
     """
     clock, found = clock or quiet_clock(), [[] for _ in jobs]
     for _ in range(repeats):
-        for times, job in zip(found, jobs, strict=True):
+        for each, job in zip(found, jobs, strict=True):
             began = clock()
             job()
-            times.append(clock() - began)
+            each.append(clock() - began)
     return found

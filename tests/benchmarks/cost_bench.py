@@ -8,8 +8,8 @@ round the constants are measured before and after each pass, and what counts is 
 1.3 is 30 % too long. By default both are processor time, which leaves out what other programs take; with one thread
 and a quiet machine that is the wall clock, which `--wall` takes. Nothing is asserted here.
 
-On one core of an AMD EPYC (November 2026, three rounds, a busy machine, processor time) the ratios were 0.97 to 1.18
-for all four passes. With two constants they were 0.87 to 1.02 for decoding, and 0.68 to 0.82 for prefill, whose arrays
+On one core of an AMD EPYC (November 2026, two rounds, a busy machine, processor time) the ratios were 0.93 to 1.06 for
+all four passes. With two constants they were 0.97 to 1.04 for decoding, and 0.85 to 0.88 for prefill, whose arrays
 between the products take the rest.
 """
 
