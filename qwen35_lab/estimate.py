@@ -134,7 +134,8 @@ def refuse_what_does_not_fit(
     new: int = 0, **pictures: int,
 ) -> None:  # fmt: skip
     """Raises InputError if the run would take more memory than there is. `pictures`: as in `estimate`."""
-    size, there = estimate(model, patterns, tokens, edits, new, **pictures), free(model.embed_tokens.weight.device)
+    size = estimate(model, patterns, tokens, edits, new, **pictures)
+    there = free(model.embed_tokens.weight.device, enough=size.peak)
     if size.peak <= there:
         return
     part = max(size.working, key=lambda name: size.working[name])

@@ -2,8 +2,9 @@
 
 A pass makes and drops hundreds of arrays of some megabytes. As glibc's `malloc` is set, those go back to the system at
 once and are asked for anew, which takes longer than what is computed in them: of a bfloat16 prefill, a fifth and more.
-So the process keeps what it has freed, up to `KEEP`. Other systems, and processes whose user has set `malloc`
-himself (by MALLOC_… or GLIBC_TUNABLES), are left as they are.
+So the process keeps what it has freed: `KEEP` at the end of its heap, and all that lies below an array still in use,
+until `give_back_freed_memory`. Other systems, and processes whose user has set one of these things himself, are left
+as they are.
 
 Reference: mallopt(3), malloc_trim(3).
 """
@@ -15,12 +16,14 @@ from functools import cache
 REUSED = 32 << 20  # bytes: larger arrays go back to the system as before
 KEEP = 256 << 20  # bytes at the end of the heap that are kept
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of the settings in malloc.h
+# in the environment, where a user sets them
+THEIRS = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")
 
 
 def keep_freed_memory() -> bool:
     """Set `malloc` for this process; returns whether it is set now."""
-    glibc = _glibc()
-    if glibc is None or any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+    glibc, told = _glibc(), any(name in os.environ for name in THEIRS)
+    if glibc is None or told or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return False
     return bool(glibc.mallopt(MMAP_THRESHOLD, REUSED) and glibc.mallopt(TRIM_THRESHOLD, KEEP))
 

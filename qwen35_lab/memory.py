@@ -25,10 +25,21 @@ def total() -> float:
         return float("inf")
 
 
-def free(device: torch.device) -> float:
-    """Bytes that can still be taken on a device: what the system calls available, within a container's limit."""
+def free(device: torch.device, enough: float = float("inf")) -> float:
+    """Bytes that can still be taken on a device: what the system calls available, within a container's limit.
+
+    What this process has freed and only keeps (heap.py) goes back to the system first, unless `enough` are there.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    there = _on_this_machine()
+    if there < enough:
+        give_back_freed_memory()
+        there = _on_this_machine()
+    return there
+
+
+def _on_this_machine() -> float:
     return min(_available(), *(_within_limit(*names) for names in LIMITS))
 
 

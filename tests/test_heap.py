@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 
+import psutil
 import pytest
 import torch
 
-from qwen35_lab.heap import give_back_freed_memory, keep_freed_memory
-from qwen35_lab.memory import resident
+from qwen35_lab.heap import THEIRS, give_back_freed_memory, keep_freed_memory
+from qwen35_lab.memory import free, resident
 
 FAULTS = """
-import resource, torch
+import ctypes, resource, torch
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # no huge pages, of which an array takes few
 {before}
 def pages(megabytes):
     for count in range(12):
@@ -41,7 +43,7 @@ def test_arrays_take_the_room_of_those_before_them_but_for_very_large_ones() -> 
     assert large > 0.9 * 3 * (64 << 20) / page  # not kept: a user's memory is his again
 
 
-@pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
+@pytest.mark.parametrize("name", [THEIRS[-1], "GLIBC_TUNABLES"])
 def test_a_user_who_has_set_malloc_is_obeyed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     value = "131072" if name.startswith("MALLOC") else "glibc.malloc.trim_threshold=131072"
     assert fresh_pages(OURS, 8, **{name: value})[0] > 100
@@ -62,3 +64,27 @@ def test_what_a_process_holds_is_said_without_what_it_only_keeps() -> None:
     del arrays
     assert abs(resident() - before) < 20 * megabyte
     give_back_freed_memory()  # a second time is as good
+
+
+def test_what_a_process_keeps_counts_as_free() -> None:
+    """Also below an array that is still in use, where `malloc` cannot give it back by itself."""
+    megabyte = 1 << 20
+    arrays = [torch.ones(14 * megabyte // 4) for _ in range(100)]
+    above = [torch.ones(1000) for _ in range(300)]
+    del arrays
+    kept = held()
+    free(torch.device("cpu"))
+    assert kept - held() > 1000 * megabyte
+    assert len(above) == 300
+
+
+def held() -> int:
+    """Bytes of this process in memory, with what it only keeps."""
+    return psutil.Process().memory_info().rss
+
+
+def test_a_pass_for_which_there_is_enough_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("qwen35_lab.memory.give_back_freed_memory", lambda: asked.append(1))
+    assert free(torch.device("cpu"), enough=1000) > 1000 and not asked
+    assert free(torch.device("cpu"), enough=1e30) < 1e30 and asked

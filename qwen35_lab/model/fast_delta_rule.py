@@ -3,10 +3,12 @@
 Symbols, arguments and results are those of delta_rule.py, whose `recurrent` is the oracle; a test binds both forms to
 it. They have no gradient, and nothing inside them can be watched.
 
-All that a chunk needs is made when its turn comes, so that it is still in the processor's cache when it is used; q and
-k are multiplied as one matrix of twice the rows; and fading is left to the small results:
+`chunked`: all that a chunk needs is made when its turn comes, so that it is still in the processor's cache when it is
+used; q and k are multiplied as one matrix of twice the rows; and fading is left to the small results:
 
     [Q; K] e^c S = e^c ([Q; K] S),   U = (I + L)⁻¹ diag(β) (V − e^c K S),   O = e^c Q S + (Q Kᵀ ⊙ D) U
+
+`recurrent` takes as few operators as it can: with one token, starting them is what takes time.
 """
 
 import torch

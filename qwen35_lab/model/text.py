@@ -118,7 +118,7 @@ class TextModel(nn.Module):
         """[..., hidden] -> [..., vocabulary]"""
         weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
         # through flat: of a text's last tokens, which are a part of a whole, PyTorch would copy the table first
-        return times(hidden.reshape(-1, hidden.shape[-1]), weight).view(*hidden.shape[:-1], -1)
+        return times(hidden.reshape(-1, hidden.shape[-1]), weight).view(*hidden.shape[:-1], weight.shape[0])
 
     def new_cache(self) -> Cache:
         return Cache(self.config)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import MOE, small
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.nn import functional as F
 
 from qwen35_lab.analysis.counter import count_operators
@@ -119,14 +120,38 @@ def test_the_products_named_are_the_ones_taken(monkeypatch: pytest.MonkeyPatch) 
     assert taken(lambda: layer(x)) == {"mm"}
 
 
-@pytest.mark.parametrize("batch", [1, 2])
-def test_the_scores_of_a_text_s_last_tokens_take_no_copy_of_the_table(batch: int) -> None:
+def test_the_scores_of_a_text_s_last_tokens_take_no_copy_of_the_table() -> None:
     """PyTorch makes one for a part of a text, which does not lie in one piece."""
-    qwen, text = small(MOE), torch.randn(batch, 9, small(MOE).config.text.hidden_size, dtype=torch.bfloat16)
+    qwen, text = small(MOE), torch.randn(2, 9, small(MOE).config.text.hidden_size, dtype=torch.bfloat16)
     qwen.model.bfloat16()
     with torch.no_grad():
         close(qwen.model.head(text[:, -2:]), qwen.model.head(text)[:, -2:])
     assert taken(lambda: qwen.model.head(text[:1, -2:])) == {"mm"}
+
+
+@pytest.mark.parametrize("shape", [(0,), (1, 0), (2, 3), ()])
+def test_there_are_scores_for_any_number_of_tokens(shape: tuple[int, ...]) -> None:
+    qwen = small(MOE)
+    text = qwen.config.text
+    found = qwen.model.head(torch.zeros(*shape, text.hidden_size))
+    assert found.shape == (*shape, text.vocab_size)
+
+
+@large
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # PyTorch says it of itself
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_derivative_without_a_graph_is_taken(rows: int) -> None:
+    weight, x, along = torch.randn(64, 300), torch.randn(rows, 300), torch.randn(rows, 300)
+    with torch.no_grad(), forward_ad.dual_level():
+        _, change = forward_ad.unpack_dual(times(forward_ad.make_dual(x, along), weight))
+    close(change, along @ weight.T)
+
+
+@large
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_wrong_width_is_said_in_pytorch_s_words(rows: int) -> None:
+    with torch.no_grad(), pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        times(torch.randn(rows, 300), torch.randn(64, 600))
 
 
 def taken(work: Callable[[], object]) -> set[str]:

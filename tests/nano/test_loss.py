@@ -1,5 +1,8 @@
 """What the nano is trained by: as a slow count gives it, reaching what it should, each router watched on its own."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_nano import texts, tiny
@@ -134,3 +137,9 @@ def test_the_probe_counts_answers_of_which_every_token_is_right(tokenizer):
             return hidden
 
     assert exact(Oracle(), batch) == pytest.approx((answers - 1) / answers)
+
+
+@torch.no_grad()
+def test_the_probe_says_nan_of_a_batch_without_answers(tokenizer):
+    batch = texts(tokenizer)
+    assert math.isnan(exact(tiny(tokenizer), replace(batch, answer=torch.zeros_like(batch.answer))))
