@@ -1,7 +1,7 @@
 """Memory that is used again is fast; fresh memory is cleared by the system first, page by page.
 
 A pass makes and drops hundreds of arrays of some megabytes. As glibc's `malloc` is set, those go back to the system at
-once and are asked for anew, which takes longer than what is computed in them: of a bfloat16 prefill, a fifth and more.
+once and are asked for anew, which often takes longer than what is computed in them: of a bfloat16 prefill, an eighth.
 So the process keeps what it has freed: `KEEP` at the end of its heap, and all that lies below an array still in use,
 until `give_back_freed_memory`. Other systems, and processes whose user has set one of these things himself, are left
 as they are.
