@@ -121,7 +121,7 @@ def estimate(
         working[part] = working.get(part, 0) + COPIES * size(name, tap, 1 if tap.recurrent else piece, tokens)
     pieces = [kept[name] for name, tap in recorded.items() if (new and not seen_only(name)) or tap.recurrent]
     embeds = tokens * model.config.hidden_size * run.e if patches else 0  # with the pictures in their places
-    return TraceSize(kept, working, max(pieces, default=0), embeds + (_cache(model, read, run) if new else 0))
+    return TraceSize(kept, working, max(pieces, default=0), embeds + (_cache(model, tokens, read, run) if new else 0))
 
 
 def seen_only(name: str) -> bool:
@@ -242,7 +242,7 @@ def _tower(tower: VisionTower, run: _Run) -> dict[str, int]:
     return found
 
 
-def _cache(model: TextModel, read: int, run: _Run) -> int:
+def _cache(model: TextModel, prompt: int, read: int, run: _Run) -> int:
     """Keys and values with their room to grow, and DeltaNet memories before and after a pass."""
     total = 0
     for layer in model.layers:
@@ -251,6 +251,6 @@ def _cache(model: TextModel, read: int, run: _Run) -> int:
             state = mixer.A_log.numel() * mixer.key_dim * mixer.value_dim * run.w
             total += 2 * (state + sum(mixer.widths) * mixer.conv.weight.shape[-1] * run.e)
         else:
-            room = max(run.T + 64, read * 3 // 2 if read > run.T + 64 else 0)
+            room = prompt + 64 if read <= prompt + 64 else read * 3 // 2
             total += room * 2 * mixer.k_proj.out_features * run.e
     return total

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from ..config import FULL, TextConfig, VisionConfig
 from ..estimate import CHUNK
 from ..family.sizes import BITS
-from ..model.attention import BLOCK
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,8 @@ class Work:
     @property
     def pairs(self) -> int:
         """Of a query and a key, for one head of one text, that are computed."""
-        if self.written_out:
-            return self.new * (self.new + self.past)
-        if self.past == 0:
-            return self.new * (self.new + 1) // 2
-        blocks = (min(BLOCK, self.new - begin) for begin in range(0, self.new, BLOCK))
-        return self.new * self.past + sum(size * (n * BLOCK + size) for n, size in enumerate(blocks))
+        own = self.new**2 if self.written_out else self.new * (self.new + 1) // 2
+        return self.new * self.past + own
 
 
 def mixer(text: TextConfig, kind: str, work: Work) -> Iterator[Operation]:

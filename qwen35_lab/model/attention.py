@@ -9,6 +9,8 @@ Reference: Ainslie et al. 2023, GQA (arXiv 2305.13245); Qiu et al. 2025, gated a
 `Qwen3_5Attention` in transformers.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,11 +18,12 @@ from torch.nn import functional as F
 from ..config import TextConfig
 from .cache import AttentionMemory
 from .norm import RMSNorm, wide
-from .product import Linear
+from .product import Linear, is_derived
 from .rope import rotate
 from .taps import Tap
 
-BLOCK = 256  # tokens that follow earlier ones and look back at once
+BLOCK = 256  # tokens that follow earlier ones and look back at once, where there is a mask
+FLASH: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)  # without a derivative
 
 
 class GatedAttention(nn.Module):
@@ -76,8 +79,22 @@ class GatedAttention(nn.Module):
             y = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask)
             return y.reshape(q.shape)  # not `view`: on a GPU, in float32 or with a mask, tokens lie before heads
         if mask is None and q.shape[2] < k.shape[2]:
-            return self._attend_in_blocks(q, k, v)
+            apart = FLASH is not None and q.device.type == "cpu" and not is_derived()
+            return self._attend_apart(q, k, v) if apart else self._attend_in_blocks(q, k, v)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
+
+    def _attend_apart(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Tokens that follow earlier ones: these, of which every query sees all, and the new ones apart, with no mask.
+
+        Each result is weighed by the sum of its exponentials, the logarithm of which the kernel returns.
+        """
+        past, sharing = k.shape[2] - q.shape[2], q.shape[1] // k.shape[1]
+        # in the first, queries that share a key stand where its tokens would
+        before, sum_before = FLASH(q.reshape(*k.shape[:2], -1, self.head_dim), k[:, :, :past], v[:, :, :past])
+        own = (x[:, :, past:].repeat_interleave(sharing, dim=1) for x in (k, v))
+        among, sum_among = FLASH(q, *own, is_causal=True)
+        share = torch.sigmoid(sum_before.reshape(sum_among.shape) - sum_among)[..., None]
+        return wide(among).lerp_(wide(before.reshape(among.shape)), share).to(q.dtype)
 
     def _attend_in_blocks(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Tokens that follow earlier ones, a few at a time: the mask of all would be as large as the text is long."""

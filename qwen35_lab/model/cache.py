@@ -29,6 +29,7 @@ class AttentionMemory:
     v_buffer: Tensor | None = None
     length: int = 0
     shared: bool = False  # a snapshot holds this buffer too: copy before writing
+    expected: int = 0  # tokens that are known to come: they find their room made
 
     @property
     def k(self) -> Tensor | None:
@@ -56,7 +57,7 @@ class AttentionMemory:
         if buffer is not None and not self.shared and end <= buffer.shape[1] and not outlived(buffer):
             return buffer
         # a first prefill gets exactly its size plus a little; then growth by half keeps copying rare
-        room = end + max(64, end // 2 if self.length else 0)
+        room = max(end, self.expected) + max(64, end // 2 if self.length else 0)
         grown = new.new_empty(new.shape[0], room, *new.shape[2:])
         if buffer is not None:
             grown[:, : self.length] = buffer[:, : self.length]
@@ -88,13 +89,14 @@ class Cache:
     tokens. None as long as it is `length`.
     """
 
-    def __init__(self, config: TextConfig):
+    def __init__(self, config: TextConfig, expected: int = 0):
+        """`expected`: tokens that are known to come; without it, the room for keys and values grows as they do."""
         self.config = config
         self.length = 0
         self.prompt: Tensor | int | None = None  # its real tokens (per row), said by who reads a prompt in pieces
         self.next_position: Tensor | None = None
         self.layers: list[AttentionMemory | DeltaNetMemory] = [
-            DeltaNetMemory() if kind == LINEAR else AttentionMemory() for kind in config.layer_types
+            DeltaNetMemory() if kind == LINEAR else AttentionMemory(expected=expected) for kind in config.layer_types
         ]
 
     @property

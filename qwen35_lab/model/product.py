@@ -66,11 +66,15 @@ def through(layer: nn.Linear, x: Tensor, activation: str = "") -> Tensor:
     return bent(layer(x), activation)
 
 
+def is_derived() -> bool:
+    """Whether what is computed now may be derived or recorded, as operators without a derivative could not be."""
+    return torch.is_grad_enabled() or forward_ad._current_level >= 0 or cast(Any, torch.jit).is_tracing()
+
+
 def _large_and_plain(x: Tensor, weight: Tensor) -> bool:
     """Whether the weights are many, lie on a CPU as they are multiplied, and nothing is derived or recorded."""
-    derived = torch.is_grad_enabled() or forward_ad._current_level >= 0 or cast(Any, torch.jit).is_tracing()
     return (
-        weight.numel() >= LARGE and not derived and type(weight) in (Tensor, nn.Parameter)
+        weight.numel() >= LARGE and not is_derived() and type(weight) in (Tensor, nn.Parameter)
         and weight.device.type == "cpu" and weight.is_contiguous() and x.dtype == weight.dtype
         and x.shape[-1] == weight.shape[1] and not torch.is_autocast_enabled("cpu")
     )  # fmt: skip

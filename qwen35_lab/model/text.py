@@ -120,8 +120,9 @@ class TextModel(nn.Module):
         # through flat: of a text's last tokens, which are a part of a whole, PyTorch would copy the table first
         return times(hidden.reshape(-1, hidden.shape[-1]), weight).view(*hidden.shape[:-1], weight.shape[0])
 
-    def new_cache(self) -> Cache:
-        return Cache(self.config)
+    def new_cache(self, expected: int = 0) -> Cache:
+        """An empty one, with room for so many tokens as soon as the first of them come."""
+        return Cache(self.config, expected)
 
     def _check(self, input_ids: Tensor, attention_mask: Tensor | None, cache: Cache | None) -> Tensor | None:
         """Validate the inputs; returns the mask as bool [batch, past + token], or None if nothing is padding."""

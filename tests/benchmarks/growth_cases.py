@@ -5,9 +5,8 @@ what the allocator gives back, so that every one of them gets new pages, which h
 pieces they do not. The layer is timed in both ways.
 
 Beside what the cache keeps of every token, the memory of a prompt in pieces should not depend on its length. What is
-compared is the most that torch has set aside while a prompt is read, less the keys and values of its tokens. In it are
-the mask of the last piece, a byte for each of its tokens and each token before it, and the room for keys and values
-that is not yet filled. All of this is measured on the CPU.
+compared is the most that torch has set aside while a prompt is read, less the keys and values of its tokens. All of
+this is measured on the CPU.
 """
 
 from collections.abc import Callable, Iterator, Sequence
