@@ -29,7 +29,7 @@ from .render import Document, render_prompt
 from .template import pieces
 from .world import KINDS, Question, Sample, Verdict, draw, judge
 
-AT_ONCE = 32  # prompts per batch
+AT_ONCE = 64  # prompts per batch
 ROOM = 12  # tokens that an answer may be longer than the right one
 DEAD = 0.1  # of an even share of the choices; an expert with less is dead
 DRAFTS = 3  # tokens that the head proposes at a time
@@ -187,10 +187,15 @@ def _marked(model: MultimodalModel, tokenizer: Any, mark: Mark, seed: int, n: in
 
 
 def _answers(model: MultimodalModel, tokenizer: Any, prompts: list[tuple[Sample, Question]]) -> list[Asked]:
-    """In batches of prompts of like length; sorting is stable."""
-    prompts.sort(key=lambda pair: len(pair[0].messages))
-    batches = (prompts[start : start + AT_ONCE] for start in range(0, len(prompts), AT_ONCE))
-    return [each for batch in batches for each in answer(model, tokenizer, batch)]
+    """Ask all of them, greedily, in batches of like answers and like prompts: a batch takes as long as its longest."""
+    rooms = [_room(*prompt, tokenizer) for prompt in prompts]
+    documents = [render_prompt(*prompt, tokenizer) for prompt in prompts]
+    order = sorted(range(len(prompts)), key=lambda n: (rooms[n], len(documents[n])))
+    asked = []
+    for batch in (order[start : start + AT_ONCE] for start in range(0, len(order), AT_ONCE)):
+        said = _said(model, tokenizer, [documents[n] for n in batch], max(rooms[n] for n in batch))
+        asked += [_judged(*prompts[n], ids, tokenizer) for n, ids in zip(batch, said, strict=True)]
+    return asked
 
 
 def _chosen(kind: str, seed: int, split: str, n: int) -> Iterator[tuple[Sample, Question]]:
@@ -216,8 +221,7 @@ def recall_curve(
     for distance in distances:
         samples = [draw("facts", seed, index, split, distance=(distance, distance)) for index in range(n)]
         prompts = [(sample, sample.questions[0]) for sample in samples]
-        said = [each for at in range(0, n, AT_ONCE) for each in answer(model, tokenizer, prompts[at : at + AT_ONCE])]
-        found[distance] = sum(each.verdict == "right" for each in said) / n
+        found[distance] = sum(each.verdict == "right" for each in _answers(model, tokenizer, prompts)) / n
     return found
 
 
@@ -227,19 +231,15 @@ def _questions(kind: str, seed: int, split: str) -> Iterator[tuple[Sample, Quest
         yield from ((sample, question) for question in sample.questions)
 
 
-def answer(model: MultimodalModel, tokenizer: Any, prompts: Sequence[tuple[Sample, Question]]) -> list[Asked]:
-    """Ask several questions in one batch, greedily."""
-    documents = [render_prompt(sample, question, tokenizer) for sample, question in prompts]
+def _said(model: MultimodalModel, tokenizer: Any, documents: Sequence[Document], room: int) -> list[list[int]]:
+    """What is answered to each prompt of a batch: tokens, and what comes after the end."""
     device = model.embed_tokens.weight.device
     inputs, pictures = _batched(documents, tokenizer.pad_token_id)
-    stops = _stops(tokenizer)
     tokens = decode(
-        model, inputs["input_ids"].to(device), inputs["attention_mask"].to(device),
-        max_new_tokens=max(_room(*prompt, tokenizer) for prompt in prompts), stop_ids=stops,
-        pictures={name: value.to(device) for name, value in pictures.items()},
+        model, inputs["input_ids"].to(device), inputs["attention_mask"].to(device), max_new_tokens=room,
+        stop_ids=_stops(tokenizer), pictures={name: value.to(device) for name, value in pictures.items()},
     )  # fmt: skip
-    said = torch.stack(list(tokens), 1).tolist()
-    return [_judged(*prompt, ids, tokenizer) for prompt, ids in zip(prompts, said, strict=True)]
+    return torch.stack(list(tokens), 1).tolist()
 
 
 def _judged(sample: Sample, question: Question, ids: list[int], tokenizer: Any) -> Asked:

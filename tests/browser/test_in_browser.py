@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 from browser.driver import ROOT, WIDTH
+from notebooks.running import read
+from notebooks.test_builds import exercises, impolite, verdict
 from PIL import Image
 
 # One worker for all of them, so that one JupyterLab and one browser are enough.
@@ -27,6 +29,14 @@ def test_the_start_page_is_rendered_and_leads_to_a_notebook(lab):
 
 def test_notebook_runs(notebook):
     assert notebook.errors() == []
+
+
+def test_every_stub_is_told_politely_that_it_is_not_right_and_every_folded_solution_passes(notebook):
+    saved = read(notebook.saved)
+    stubs, solutions = exercises(saved), exercises(saved, "solution")
+    assert len(stubs) == len(solutions) > 0
+    assert [fault for cell in stubs if (fault := impolite(cell))] == []
+    assert [said for cell in solutions if not (said := verdict(cell)).startswith("✓ ")] == []
 
 
 def test_pictures_are_there_in_light_and_dark_and_on_a_narrow_screen(notebook):

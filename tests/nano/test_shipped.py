@@ -20,7 +20,7 @@ from qwen35_lab.training import History, train
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("the nano that ships")]
 
 RECORD = data_path("nano-training")
-AGAIN = 200  # steps that are done again
+AGAIN = 60  # steps that are done again
 FIRST = 10  # of them: until then, runs that differ by rounding can be told from others
 # What this nano cannot do. When a better one ships, its marks are to be taken from here.
 SHORT = {

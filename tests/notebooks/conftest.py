@@ -7,9 +7,8 @@ from notebooks.running import runs
 RUNS = {name: rest for name, *rest in runs()}
 
 
-def one_each(kinds: tuple[str, ...]):
+def one_each(names):
     """One run for each worker, so that two of them share the work."""
-    names = [name for name, (_, kind, _) in RUNS.items() if kind in kinds]
     return [pytest.param(name, marks=[pytest.mark.slow, pytest.mark.xdist_group(name)]) for name in names]
 
 
@@ -25,17 +24,13 @@ def outcome(tmp_path_factory):
     return outcome
 
 
-@pytest.fixture(params=one_each(("student", "solution", "")))
+@pytest.fixture(params=one_each(RUNS))
 def executed(request, outcome):
     """A notebook that has run from top to bottom."""
     return outcome(request.param)
 
 
-@pytest.fixture(params=one_each(("student",)))
-def student(request, outcome):
-    return outcome(request.param)
-
-
-@pytest.fixture(params=one_each(("solution",)))
-def solution(request, outcome):
+@pytest.fixture(params=one_each(name for name, (_, parameters) in RUNS.items() if not parameters))
+def filled_in(request, outcome):
+    """One whose stubs were filled in."""
     return outcome(request.param)

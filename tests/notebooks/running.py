@@ -1,4 +1,4 @@
-"""Notebooks run from top to bottom, without a network: as they are committed, and as their two builds."""
+"""Notebooks run from top to bottom, without a network: with their stubs filled in, and with other models."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from variants import AS_IT_IS, Parameters, variants, write
 
-from qwen35_lab.exercises.builds import BUILDS
+from qwen35_lab.exercises.builds import solved
 
 HERE = Path(__file__).resolve().parent
 NOTEBOOKS = sorted((HERE.parents[1] / "notebooks").glob("*.ipynb"))
@@ -47,24 +47,20 @@ def run(path: Path, folder: Path, parameters: Parameters = AS_IT_IS, patience: i
     return read(copy)
 
 
-def runs() -> Iterator[tuple[str, Path, str, Parameters]]:
-    """(name, notebook, build, parameters): both builds of every notebook, and with another model the whole of it.
+def runs() -> Iterator[tuple[str, Path, Parameters]]:
+    """(name, notebook, parameters): every notebook with its stubs filled in, and with another model as it stands.
 
-    What is committed is the two builds laid one over the other, so that every cell of it runs; in a browser it runs
-    as it is.
+    In a browser all of them run as they stand, with stubs and folded solutions: see browser/test_in_browser.py.
     """
     for name, path, parameters in variants(NOTEBOOKS):
-        if parameters:
-            yield name, path, "", parameters
-        else:
-            yield from ((f"{name}-{kind}", path, kind, AS_IT_IS) for kind in BUILDS)
+        yield name if parameters else f"{name}-solved", path, parameters
 
 
-def executed(path: Path, kind: str, parameters: Parameters, folder: Path) -> nbformat.NotebookNode:
+def executed(path: Path, parameters: Parameters, folder: Path) -> nbformat.NotebookNode:
     """One of these runs, with its outputs."""
-    if kind:
+    if not parameters:
         source = folder / "source"
         source.mkdir()
-        (source / path.name).write_text(json.dumps(BUILDS[kind](json.loads(path.read_text("utf-8")))), encoding="utf-8")
+        (source / path.name).write_text(json.dumps(solved(json.loads(path.read_text("utf-8")))), encoding="utf-8")
         path = source / path.name
     return run(path, folder, parameters)
