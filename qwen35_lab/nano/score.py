@@ -170,7 +170,7 @@ def score(
     per_forward: dict[str, float] = {}
     for kind in tqdm(kinds, "Asking", unit=" kinds", disable=not progress):
         prompts = list(_chosen(kind, seed, split, n))
-        asked += _answers(model, tokenizer, prompts)
+        asked += answer(model, tokenizer, prompts)
         if drafted and model.mtp is not None:
             per_forward[kind] = tokens_per_forward(model, tokenizer, prompts[:drafted])
     loads = expert_loads(model, tokenizer, kinds, split, seed)
@@ -183,19 +183,19 @@ def score(
 def _marked(model: MultimodalModel, tokenizer: Any, mark: Mark, seed: int, n: int) -> list[Asked]:
     """Answers to n questions that a mark counts, of constructions that training shows."""
     prompts = (pair for pair in _questions(mark.kind, seed, "seen") if pair[1].type in mark.types)
-    return _answers(model, tokenizer, list(islice(prompts, n)))
+    return answer(model, tokenizer, list(islice(prompts, n)))
 
 
-def _answers(model: MultimodalModel, tokenizer: Any, prompts: list[tuple[Sample, Question]]) -> list[Asked]:
+def answer(model: MultimodalModel, tokenizer: Any, prompts: Sequence[tuple[Sample, Question]]) -> list[Asked]:
     """Ask all of them, greedily, in batches of like answers and like prompts: a batch takes as long as its longest."""
     rooms = [_room(*prompt, tokenizer) for prompt in prompts]
     documents = [render_prompt(*prompt, tokenizer) for prompt in prompts]
     order = sorted(range(len(prompts)), key=lambda n: (rooms[n], len(documents[n])))
-    asked = []
+    said: dict[int, list[int]] = {}
     for batch in (order[start : start + AT_ONCE] for start in range(0, len(order), AT_ONCE)):
-        said = _said(model, tokenizer, [documents[n] for n in batch], max(rooms[n] for n in batch))
-        asked += [_judged(*prompts[n], ids, tokenizer) for n, ids in zip(batch, said, strict=True)]
-    return asked
+        tokens = _said(model, tokenizer, [documents[n] for n in batch], max(rooms[n] for n in batch))
+        said |= zip(batch, tokens, strict=True)
+    return [_judged(*prompt, said[n], tokenizer) for n, prompt in enumerate(prompts)]
 
 
 def _chosen(kind: str, seed: int, split: str, n: int) -> Iterator[tuple[Sample, Question]]:
@@ -221,7 +221,7 @@ def recall_curve(
     for distance in distances:
         samples = [draw("facts", seed, index, split, distance=(distance, distance)) for index in range(n)]
         prompts = [(sample, sample.questions[0]) for sample in samples]
-        found[distance] = sum(each.verdict == "right" for each in _answers(model, tokenizer, prompts)) / n
+        found[distance] = sum(each.verdict == "right" for each in answer(model, tokenizer, prompts)) / n
     return found
 
 
