@@ -50,7 +50,7 @@ def test_what_is_kept_is_told_exactly(dtype, moe):
         (300, "layers.0.output", lab.edit("layers.3.mixer.weights", query=5).zero(), 0),
         (300, "layers.0.output", lab.edit("layers.*.mixer.state").scale(0.5), 0),
         (300, ["*", *LAZY], (), 6),  # every tap in pieces that are joined
-        (2200, "layers.0.output", (), 3),  # a prompt in two pieces, the second with a mask
+        (2200, "layers.0.output", (), 3),  # a prompt in two pieces, the second looks back
     ],
 )
 def test_the_peak_is_what_is_measured_or_a_little_more(dtype, tokens, record, edits, new):

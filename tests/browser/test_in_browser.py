@@ -122,11 +122,15 @@ def places(slider):
     return [f"{low + step * n:.10g}" for n in sorted({0, steps // 4, steps // 2, steps})]
 
 
+BUTTON_IS = """button => [button.getAttribute("aria-label") || button.innerText,
+    button.matches(":disabled, [aria-disabled=true], [aria-checked=true]")]"""
+
+
 def button_faults(lab, button):
     """It must change what is to be seen; a play button must keep doing so, until it is pressed again."""
-    if button.is_disabled() or button.get_attribute("aria-checked") == "true":
+    label, idle = button.evaluate(BUTTON_IS)  # at once, since there are hundreds of them
+    if idle:
         return
-    label = button.get_attribute("aria-label") or button.inner_text()
     if label.lower().startswith(("play", "▶")):
         yield from play_faults(lab, button, label)
     elif not lab.press(button, patience=1) and not pressed_again(lab, button):
