@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 import transformers
 from benchmarks import host, report
-from benchmarks.race import Given, Mark, race
+from benchmarks.race import Given, Mark, processor_time, race
 from benchmarks.report import Row
 
 from qwen35_lab.heap import keep_freed_memory
@@ -54,7 +54,7 @@ def main() -> None:
         torch.set_num_threads(1)
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()  # it would say that its kernels are missing, which the table says
-    given = Given(asked.quick, asked.device, time.process_time if asked.busy else time.perf_counter)
+    given = Given(asked.quick, asked.device, processor_time if asked.busy else time.perf_counter)
     keep_freed_memory()  # as `lab.load` does; transformers, in the same process, gains as much by it
     machine = host.describe(asked.device) | {"clock": "processor time" if asked.busy else "wall clock"}
     machine |= {"extent": "--quick, a part of it"} if asked.quick else {}

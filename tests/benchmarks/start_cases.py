@@ -1,8 +1,7 @@
 """From a folder to the first token, and from nothing to a loaded package, beside transformers.
 
 The folder has random weights in the shapes of Qwen3.5-0.8B, with its eyes and its whole vocabulary, in bfloat16; it is
-in the page cache for both. Whole programs are timed by what a clock on the wall shows, whatever clock was asked for: a
-process sees nothing of its children's seconds. `peaks` has what loading holds at most.
+in the page cache for both. `peaks` has what loading holds at most.
 """
 
 import json

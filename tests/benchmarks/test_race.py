@@ -1,12 +1,15 @@
 """The harness of the benchmarks, with a clock that only moves when somebody works."""
 
 import gc
+import subprocess
+import sys
+import time
 import weakref
 from collections.abc import Iterator
 
 import pytest
 from benchmarks.bench import compare
-from benchmarks.race import LEAST, Case, Given, Mark, Work, race
+from benchmarks.race import LEAST, Case, Given, Mark, Work, processor_time, race
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -130,3 +133,9 @@ def test_the_weights_of_a_case_are_gone_when_the_next_one_is_made():
     gc.collect()
     rows = list(compare("area", cases(), Given(quick=True)))
     assert [row.what for row in rows] == ["a", "b", "c"] and len(alive) == 3
+
+
+def test_processor_time_counts_the_programs_that_were_started():
+    began, alone = processor_time(), time.process_time()
+    subprocess.run([sys.executable, "-c", "sum(range(5_000_000))"], check=True)
+    assert processor_time() - began > time.process_time() - alone + 0.02
