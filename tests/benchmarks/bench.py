@@ -10,8 +10,8 @@ without a rival. Nothing is asserted here: a mark that is missed is said. Tables
 artefacts/benchmarks/.
 
 Each area is a module `<area>_cases.py` with `cases(given)`, `marks(given)` or both, which make one thing after the
-other, so that only one's weights are in memory. `--quick` is for a look, in under two minutes on two cores: fewer
-rounds, shorter texts, fewer layers, and not what an area's `NOT_QUICK` names, which is said below its table.
+other, so that only one's weights are in memory. `--quick` is for a look, in under two minutes on two cores: only what
+a mark is set for, in fewer rounds, on shorter texts and fewer layers. What it leaves out is said below each table.
 """
 
 import argparse
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller inputs, a part of the cases")
+    parser.add_argument("--quick", action="store_true", help="only what has a mark; fewer rounds, smaller inputs")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--only", nargs="+", choices=AREAS, default=AREAS, metavar="AREA", help=", ".join(AREAS))
     parser.add_argument("--busy", action="store_true", help="one thread, and processor time instead of the wall clock")
@@ -57,7 +57,7 @@ def main() -> None:
     given = Given(asked.quick, asked.device, processor_time if asked.busy else time.perf_counter)
     keep_freed_memory()  # as `lab.load` does; transformers, in the same process, gains as much by it
     machine = host.describe(asked.device) | {"clock": "processor time" if asked.busy else "wall clock"}
-    machine |= {"extent": "--quick, a part of it"} if asked.quick else {}
+    machine |= {"extent": "--quick"} if asked.quick else {}
     print(" · ".join(f"{name} {value}" for name, value in machine.items()))
     rows, marks = [], []
     for area in asked.only:

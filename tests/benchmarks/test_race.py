@@ -53,6 +53,12 @@ def test_the_warm_up_does_not_count():
     assert result.ratios == (2.0, 2.0, 2.0)
 
 
+def test_what_is_warm_already_runs_only_when_it_counts():
+    clock = Clock()
+    race(Case("a", clock.takes("ours", 1.0), clock.takes("theirs", 1.0), warm=True), 3, clock)
+    assert len(clock.worked) == 2 * 3
+
+
 def test_a_hiccup_in_one_round_moves_no_median():
     clock = Clock()
     ours = clock.takes("ours", 1.0, 1.0, 80.0, 1.0)
