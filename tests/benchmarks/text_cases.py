@@ -122,7 +122,7 @@ def passes(pair: Pair, given: Given) -> Iterator[Case]:
             yield versus(pair, given, rival, "prefill", f"{tokens:,} tokens", prefill(pair, tokens))
     if given.quick and pair.dtype == torch.float32:
         return  # no mark is set for its decoding
-    steps = 8 if given.quick else 16
+    steps = 4 if given.quick else 16
     for rival in rivals(given):
         yield versus(pair, given, rival, "decoding", f"{steps} tokens", decoding(pair, steps))
 

@@ -26,7 +26,6 @@ from qwen35_lab.weight_products import Int4Groups, Int8Rows
 KINDS = {"int8": 1.8, "int4": 2.2}  # what is wanted against transformers in bfloat16
 SHAPES = ((6144, 1024), (1024, 2048), (3584, 1024), (1024, 3584), (512, 1024))  # rows and columns, in the 0.8B
 BEYOND = 2**28  # bytes of all copies in bfloat16; a quarter of it, in int4, is still more than a cache holds
-STEPS = 8
 NOT_QUICK = "24 layers, our own model in bfloat16 as the rival, single products"
 
 
@@ -35,21 +34,25 @@ def cases(given: Given) -> Iterator[Case]:
         return  # int4 is for CPUs, and torchao's int8 is not fast elsewhere
     pair = model_pair(torch.bfloat16, 4 if given.quick else 24, given.device)
     for kind, goal in KINDS.items():
-        both = rounded(pair.ours, kind)
-        for head, model in (("bfloat16", with_head_of(pair.ours, both)), ("int8", both)):
-            yield from passes(pair, model, f"layers in {kind}, head in {head}", goal, given)
+        yield from passes(pair, kind, goal, given)
     for rows, columns in () if given.quick else SHAPES:
         yield from single(rows, columns)
 
 
-def passes(pair: Pair, small: TextModel, which: str, goal: float, given: Given) -> Iterator[Case]:
-    """Against transformers and against our own model in bfloat16."""
-    ours, theirs, _ = decoding(Pair(small, pair.theirs, pair.dtype), STEPS)
-    bound, what = products(small), f"decoding, {which}, {pair.words}"
-    yield Case(what, ours, theirs, goal, bound=lambda: [bound() for _ in range(STEPS)])
-    if not given.quick:
-        full, _, _ = decoding(pair, STEPS)
-        yield Case(what, ours, full, rival="ours in bfloat16")
+def passes(pair: Pair, kind: str, goal: float, given: Given) -> Iterator[Case]:
+    """With either head, against transformers and against our own model in bfloat16."""
+    both, steps = rounded(pair.ours, kind), 4 if given.quick else 8
+    for head, small in (("bfloat16", with_head_of(pair.ours, both)), ("int8", both)):
+        ours, theirs, _ = decoding(Pair(small, pair.theirs, pair.dtype), steps)
+        what = f"decoding, layers in {kind}, head in {head}, {pair.words}"
+        yield Case(what, ours, theirs, goal, bound=repeat(products(small), steps))
+        if not given.quick:
+            full, _, _ = decoding(pair, steps)
+            yield Case(what, ours, full, rival="ours in bfloat16")
+
+
+def repeat(work: Work, times: int) -> Work:
+    return lambda: [work() for _ in range(times)]
 
 
 def rounded(model: TextModel, kind: str) -> TextModel:
