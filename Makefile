@@ -21,7 +21,7 @@ help:
 	@echo '             a part of it:   make test PYTEST_ARGS="-m '"'not slow and not browser'"'"'
 	@echo 'make lint    only style and types'
 	@echo 'make gallery run all notebooks and write them as web pages into site (elsewhere: GALLERY_ARGS="--to DIR")'
-	@echo 'make bench   measure speed, side by side with transformers (in a few minutes: BENCH_ARGS=--quick)'
+	@echo 'make bench   measure speed, side by side with transformers (in two minutes: BENCH_ARGS=--quick)'
 	@echo 'make clean   remove .venv and what the tools left behind'
 	@echo 'Another Python, for a new .venv: PYTHON=python3.12 make lab'
 

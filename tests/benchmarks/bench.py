@@ -10,7 +10,8 @@ without a rival. Nothing is asserted here: a mark that is missed is said. Tables
 artefacts/benchmarks/.
 
 Each area is a module `<area>_cases.py` with `cases(given)`, `marks(given)` or both, which make one thing after the
-other, so that only one's weights are in memory. `--quick` is for a look: fewer rounds, shorter texts, fewer layers.
+other, so that only one's weights are in memory. `--quick` is for a look, in under two minutes on two cores: only what
+a mark is set for, in fewer rounds, on shorter texts and fewer layers. What it leaves out is said below each table.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pathlib import Path
 import torch
 import transformers
 from benchmarks import host, report
-from benchmarks.race import Given, Mark, race
+from benchmarks.race import Given, Mark, processor_time, race
 from benchmarks.report import Row
 
 from qwen35_lab.heap import keep_freed_memory
@@ -34,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller inputs")
+    parser.add_argument("--quick", action="store_true", help="only what has a mark; fewer rounds, smaller inputs")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--only", nargs="+", choices=AREAS, default=AREAS, metavar="AREA", help=", ".join(AREAS))
     parser.add_argument("--busy", action="store_true", help="one thread, and processor time instead of the wall clock")
@@ -53,15 +54,16 @@ def main() -> None:
         torch.set_num_threads(1)
     torch.manual_seed(0)
     transformers.logging.set_verbosity_error()  # it would say that its kernels are missing, which the table says
-    given = Given(asked.quick, asked.device, time.process_time if asked.busy else time.perf_counter)
+    given = Given(asked.quick, asked.device, processor_time if asked.busy else time.perf_counter)
     keep_freed_memory()  # as `lab.load` does; transformers, in the same process, gains as much by it
     machine = host.describe(asked.device) | {"clock": "processor time" if asked.busy else "wall clock"}
+    machine |= {"extent": "--quick"} if asked.quick else {}
     print(" · ".join(f"{name} {value}" for name, value in machine.items()))
     rows, marks = [], []
     for area in asked.only:
         for found in run(area, given):
             (rows if isinstance(found, Row) else marks).append(found)
-        report.write(asked.to, machine, rows, marks)  # after every area: the next one may be interrupted
+        report.write(asked.to, machine, rows, marks, picture=area == asked.only[-1])  # the next may be interrupted
     for table in (report.bounds(rows), report.marks(marks), *report.verdict(rows, marks)):
         print(f"\n{table}" if table else "", flush=True)
     print(f"\nWritten to {asked.to}: {', '.join(sorted(path.name for path in asked.to.iterdir()))}")
@@ -80,6 +82,8 @@ def run(area: str, given: Given) -> list[Row | Mark]:
     for mark in module.marks(given) if hasattr(module, "marks") else ():
         print(f"{mark.what}: {mark.value:.3g} {mark.unit}", flush=True)
         found.append(mark)
+    if given.quick and (left_out := getattr(module, "NOT_QUICK", "")):
+        print(f"Only without --quick: {left_out}.", flush=True)
     return found
 
 

@@ -99,8 +99,14 @@ def verdict(rows: Sequence[Row], found: Sequence[Mark]) -> tuple[str, str]:
     return said, f"Missed: {'; '.join(missed)}." if missed else ""
 
 
-def write(folder: Path, machine: Mapping[str, str], rows: Sequence[Row], found: Sequence[Mark]) -> None:
-    """results.json, and ratios.html and .png where there is a comparison (the PNG needs kaleido and a Chromium)."""
+def write(
+    folder: Path, machine: Mapping[str, str], rows: Sequence[Row], found: Sequence[Mark], picture: bool = True
+) -> None:
+    """results.json, and ratios.html and .png where there is a comparison.
+
+    Args:
+        picture: the PNG too, for which kaleido starts a Chromium: that takes seconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     told: dict[str, Any] = {
         "machine": dict(machine), "comparisons": [asdict(row) for row in rows],
@@ -113,7 +119,8 @@ def write(folder: Path, machine: Mapping[str, str], rows: Sequence[Row], found: 
         page = drawn.to_html(include_plotlyjs=True, full_html=True).replace("</body>", f"{said}</body>")
         (folder / "ratios.html").write_text(page, encoding="utf-8")
         try:
-            (folder / "ratios.png").write_bytes(drawn.static(width=1000))
+            if picture:
+                (folder / "ratios.png").write_bytes(drawn.static(width=1000))
         except LabError as error:
             print(error)
 

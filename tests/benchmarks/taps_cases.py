@@ -26,13 +26,14 @@ from qwen35_lab.views import Deck
 
 UNUSED, DEFAULT = 1 / 1.01, 1 / 1.25  # the ratios wanted: at most 1 % more time, at most 25 %
 INSTANT = 100.0  # milliseconds from a dial to the figure
+NOT_QUICK = "the four layers at the 0.8B's shapes, edits"
 KINDS = ("story", "arithmetic", "code", "shapes", "clips")  # of the nano's world, as in notebook 07
 
 
 def cases(given: Given) -> Iterator[Case]:
     for name, qwen, tokens in models(given):
         ids = torch.arange(tokens, device=given.device)[None] % qwen.config.text.vocab_size
-        yield from listening(f"{name}, {tokens} tokens", qwen, ids)
+        yield from listening(f"{name}, {tokens} tokens", qwen, ids, given)
         yield stepping(name, qwen, ids)
 
 
@@ -40,12 +41,14 @@ def models(given: Given) -> Iterator[tuple[str, Any, int]]:
     """Name, model, tokens of a text."""
     yield "recall", lab.load("recall", device=given.device), 104
     yield "nano", lab.load("nano", device=given.device), 128
+    if given.quick:
+        return
     raw = shape() | {"mtp_num_hidden_layers": 0, "num_hidden_layers": 4, "vocab_size": 2**15}
     raw["layer_types"] = raw["layer_types"][:4]
-    yield "0.8B shapes, 4 layers", lab.from_config(raw, device=given.device), 128 if given.quick else 512
+    yield "0.8B shapes, 4 layers", lab.from_config(raw, device=given.device), 512
 
 
-def listening(name: str, qwen: Any, ids: Tensor) -> Iterator[Case]:
+def listening(name: str, qwen: Any, ids: Tensor, given: Given) -> Iterator[Case]:
     """A whole text: nobody listens, everything is recorded that is formed anyhow, one value is edited."""
     model, bare = qwen.model, without_taps(qwen.model)
 
@@ -57,7 +60,8 @@ def listening(name: str, qwen: Any, ids: Tensor) -> Iterator[Case]:
     traced: Work = lambda: qwen.trace(ids)  # noqa: E731
     yield Case(f"{name}: nobody listens", plain, lambda: bare(ids), UNUSED, "no taps", rounds=51)
     yield Case(f"{name}: qwen.trace, default taps", traced, plain, DEFAULT, "nobody listens", rounds=21)
-    yield Case(f"{name}: β of one token edited in every layer", edited, plain, None, "nobody listens", rounds=21)
+    if not given.quick:
+        yield Case(f"{name}: β of one token edited in every layer", edited, plain, None, "nobody listens", rounds=21)
 
 
 def stepping(name: str, qwen: Any, ids: Tensor) -> Case:

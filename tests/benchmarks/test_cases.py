@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from benchmarks import taps_cases, text_cases
+from benchmarks import taps_cases, text_cases, weights_cases
 from benchmarks.race import Given
 from benchmarks.text_cases import KERNELS, Pair, decay, decoding, model_pair, plain, prefill, products
 
@@ -61,6 +61,15 @@ def test_both_forms_of_the_delta_rule_agree():
     case = next(text_cases.delta_rules(Given(quick=True)))
     for ours, theirs in zip(case.ours(), case.theirs(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_few_bits_are_made_once_for_both_heads(pair):
+    both = weights_cases.rounded(pair.ours, "int8")
+    plain_head = weights_cases.with_head_of(pair.ours, both)
+    assert plain_head.embed_tokens.weight is pair.ours.embed_tokens.weight is not both.embed_tokens.weight
+    held = dict(both.named_parameters())
+    layers = {name: p for name, p in plain_head.named_parameters() if name.startswith("layers.")}
+    assert layers and all(p is held[name] for name, p in layers.items())
 
 
 def test_decay_is_negative_and_of_the_trained_kind():

@@ -1,12 +1,15 @@
 """The harness of the benchmarks, with a clock that only moves when somebody works."""
 
 import gc
+import subprocess
+import sys
+import time
 import weakref
 from collections.abc import Iterator
 
 import pytest
 from benchmarks.bench import compare
-from benchmarks.race import LEAST, Case, Given, Mark, Work, race
+from benchmarks.race import LEAST, Case, Given, Mark, Work, processor_time, race
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -48,6 +51,12 @@ def test_the_warm_up_does_not_count():
     clock = Clock()
     result = race(Case("a", clock.takes("ours", 50.0, 1.0), clock.takes("theirs", 90.0, 2.0)), 3, clock)
     assert result.ratios == (2.0, 2.0, 2.0)
+
+
+def test_what_is_warm_already_runs_only_when_it_counts():
+    clock = Clock()
+    race(Case("a", clock.takes("ours", 1.0), clock.takes("theirs", 1.0), warm=True), 3, clock)
+    assert len(clock.worked) == 2 * 3
 
 
 def test_a_hiccup_in_one_round_moves_no_median():
@@ -130,3 +139,9 @@ def test_the_weights_of_a_case_are_gone_when_the_next_one_is_made():
     gc.collect()
     rows = list(compare("area", cases(), Given(quick=True)))
     assert [row.what for row in rows] == ["a", "b", "c"] and len(alive) == 3
+
+
+def test_processor_time_counts_the_programs_that_were_started():
+    began, alone = processor_time(), time.process_time()
+    subprocess.run([sys.executable, "-c", "sum(range(5_000_000))"], check=True)
+    assert processor_time() - began > time.process_time() - alone + 0.02

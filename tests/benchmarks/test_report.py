@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from benchmarks import bench, report
 from benchmarks.host import read_cpu
-from benchmarks.race import Case, Mark, Result
+from benchmarks.race import Case, Given, Mark, Result
 from benchmarks.report import Row
 
 MACHINE = {"CPU": "a chip", "threads": "1"}
@@ -88,6 +89,20 @@ def test_without_a_browser_there_is_no_picture_and_it_is_said(tmp_path, monkeypa
     monkeypatch.setattr(report.Figure, "static", refuse)
     report.write(tmp_path, MACHINE, [FAST], [])
     assert not (tmp_path / "ratios.png").exists() and "no Chromium" in capsys.readouterr().out
+
+
+def test_a_picture_is_drawn_only_where_it_is_wanted(tmp_path, monkeypatch):
+    monkeypatch.setattr(report.Figure, "static", lambda self, width: b"a picture")
+    report.write(tmp_path, MACHINE, [FAST], [], picture=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ratios.html", "results.json"]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_quick_run_says_what_it_leaves_out(quick, monkeypatch, capsys):
+    area = SimpleNamespace(marks=lambda given: [WAIT], NOT_QUICK="long texts")
+    monkeypatch.setattr(bench, "import_module", lambda name: area)
+    assert bench.run("text", Given(quick)) == [WAIT]
+    assert ("Only without --quick: long texts." in capsys.readouterr().out) == quick
 
 
 @pytest.mark.parametrize("area", bench.AREAS)

@@ -26,7 +26,7 @@ from qwen35_lab.weight_products import Int4Groups, Int8Rows
 KINDS = {"int8": 1.8, "int4": 2.2}  # what is wanted against transformers in bfloat16
 SHAPES = ((6144, 1024), (1024, 2048), (3584, 1024), (1024, 3584), (512, 1024))  # rows and columns, in the 0.8B
 BEYOND = 2**28  # bytes of all copies in bfloat16; a quarter of it, in int4, is still more than a cache holds
-STEPS = 8
+NOT_QUICK = "24 layers, our own model in bfloat16 as the rival, single products"
 
 
 def cases(given: Given) -> Iterator[Case]:
@@ -34,28 +34,43 @@ def cases(given: Given) -> Iterator[Case]:
         return  # int4 is for CPUs, and torchao's int8 is not fast elsewhere
     pair = model_pair(torch.bfloat16, 4 if given.quick else 24, given.device)
     for kind, goal in KINDS.items():
-        for head in (False, True):
-            yield from passes(pair, kind, head, goal)
-    for rows, columns in SHAPES[: 2 if given.quick else None]:
+        yield from passes(pair, kind, goal, given)
+    for rows, columns in () if given.quick else SHAPES:
         yield from single(rows, columns)
 
 
-def passes(pair: Pair, kind: str, head: bool, goal: float) -> Iterator[Case]:
-    """Against transformers and against our own model in bfloat16."""
-    small = Pair(rounded(pair.ours, kind, head), pair.theirs, pair.dtype)
-    ours, theirs, _ = decoding(small, STEPS)
-    full, _, _ = decoding(pair, STEPS)
-    bound = products(small.ours)
-    what = f"decoding, layers in {kind}, head in {'int8' if head else 'bfloat16'}, {pair.words}"
-    yield Case(what, ours, theirs, goal, bound=lambda: [bound() for _ in range(STEPS)])
-    yield Case(what, ours, full, rival="ours in bfloat16")
+def passes(pair: Pair, kind: str, goal: float, given: Given) -> Iterator[Case]:
+    """With either head, against transformers and against our own model in bfloat16."""
+    both, steps = rounded(pair.ours, kind), 4 if given.quick else 8
+    for head, small in (("bfloat16", with_head_of(pair.ours, both)), ("int8", both)):
+        ours, theirs, _ = decoding(Pair(small, pair.theirs, pair.dtype), steps)
+        what = f"decoding, layers in {kind}, head in {head}, {pair.words}"
+        yield Case(what, ours, theirs, goal, bound=repeat(products(small), steps))
+        if not given.quick:
+            full, _, _ = decoding(pair, steps)
+            yield Case(what, ours, full, rival="ours in bfloat16")
 
 
-def rounded(model: TextModel, kind: str, head: bool) -> TextModel:
-    """A copy that shares what is not rounded."""
-    twin = copy.deepcopy(model, {id(p): p for p in model.parameters()})
-    to_weight_only(twin, kind, head)
+def repeat(work: Work, times: int) -> Work:
+    return lambda: [work() for _ in range(times)]
+
+
+def rounded(model: TextModel, kind: str) -> TextModel:
+    """A copy with its layers and its head in few bits, which shares the rest."""
+    twin = sharing(model)
+    to_weight_only(twin, kind, head=True)
     return twin
+
+
+def with_head_of(model: TextModel, small: TextModel) -> TextModel:
+    """A copy of the small one that shares its layers, and the head of the other."""
+    twin = sharing(small)
+    twin.embed_tokens.weight = model.embed_tokens.weight
+    return twin
+
+
+def sharing(model: TextModel) -> TextModel:
+    return copy.deepcopy(model, {id(p): p for p in model.parameters()})
 
 
 def products(model: TextModel) -> Work:
