@@ -116,8 +116,14 @@ class SparseMoE(nn.Module):
         groups = tokens[order // ids.shape[-1]].split(counts.tolist())
         weights = self._weights()
         pairs = zip(experts.tolist(), groups, strict=True)
-        answers = torch.cat([self._expert(group, *weights(self.routing.stand_ins.get(e, e))) for e, group in pairs])
+        answers = torch.cat([self.expert(e, group, weights) for e, group in pairs])
         return answers[order.argsort()].view(*ids.shape, -1)
+
+    def expert(self, index: int, x: Tensor, weights: Callable[[int], tuple[Tensor, Tensor]] | None = None) -> Tensor:
+        """One routed expert on some tokens: [n, H] -> [n, H]"""
+        gate_up, down = (weights or self._weights())(self.routing.stand_ins.get(index, index))
+        gate, up = times(x, gate_up).chunk(2, dim=-1)
+        return times(F.silu(gate) * up, down)
 
     def _weights(self) -> Callable[[int], tuple[Tensor, Tensor]]:
         """Reads an expert's two matrices."""
@@ -127,9 +133,3 @@ class SparseMoE(nn.Module):
             return lambda index: (self.gate_up_proj[index], self.down_proj[index])
         # apart all at once: the gradient of an index is as large as the whole stack, for every expert anew
         return list(zip(self.gate_up_proj.unbind(), self.down_proj.unbind(), strict=True)).__getitem__
-
-    @staticmethod
-    def _expert(x: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
-        """One routed expert on some tokens: [n, H] -> [n, H]"""
-        gate, up = times(x, gate_up).chunk(2, dim=-1)
-        return times(F.silu(gate) * up, down)
