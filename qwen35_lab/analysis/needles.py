@@ -83,7 +83,7 @@ def needle_cuts(
 
     Args:
         make: the texts of a cell, `lambda length, depth: recall_texts(length, depth)`.
-        cuts: which of `CUTS`; "silent" costs a whole reading for every layer, "frozen" a part of one.
+        cuts: which of `CUTS`; "silent" costs a whole reading for every layer, "frozen" a part of one, "emptied" none.
         progress: show a bar.
     Raises:
         InputError: no cell, or a cut that is none.
@@ -98,15 +98,16 @@ def needle_cuts(
     cut = {name: torch.full((*shape, len(kinds)), torch.nan, dtype=torch.float64) for name in CUTS}
     reading = torch.full((*shape, len(kinds), PIECES + 1), torch.nan, dtype=torch.float64)
     made = None
+    layers = product(cuts, range(len(kinds)))
+    asked = [(name, layer) for name, layer in layers if name != "frozen" or kinds[layer] == LINEAR]
     cells = list(product(range(shape[0]), range(shape[1])))
     for row, column in tqdm(cells, unit="cell", disable=not progress):
         made = make(lengths[row], depths[column])
         at = (row, column)
-        tokens[at], recall[at] = made.tokens, right(qwen, made).double().mean()
-        for name, layer in product(cuts, range(len(kinds))):
-            if name != "frozen" or kinds[layer] == LINEAR:
-                cut[name][at][layer] = right(qwen, made, name, layer).double().mean()
-        reading[at] = reading_of(qwen, made)
+        tokens[at], reading[at] = made.tokens, reading_of(qwen, made)
+        recall[at], *shares = rights(qwen, made, [(None, 0), *asked]).double().mean(1)
+        for (name, layer), share in zip(asked, shares, strict=True):
+            cut[name][at][layer] = share
     assert made is not None
     return NeedleCuts(
         tuple(lengths), tuple(depths), kinds, tokens, recall, cut, reading, len(made.answers), 1 / len(made.choices),
@@ -114,25 +115,51 @@ def needle_cuts(
     )  # fmt: skip
 
 
-@torch.inference_mode()
 def right(qwen: Qwen, texts: Texts, cut: str | None = None, layer: int = 0) -> Tensor:
     """Is the right answer the likeliest of the choices? Bool [text].
 
     Args:
         cut: one of `CUTS`, of this layer; None for none.
     """
-    silent: list[AnyEdit] = [edit(f"layers.{layer}.mixer.out").zero()] if cut == "silent" else []
-    with qwen.edited(*silent):
-        cache = qwen.model.new_cache()
-        _read(qwen, cache, texts.before)
-        kept = cache.snapshot()
-        _read(qwen, cache, texts.needle)
+    return rights(qwen, texts, [(cut, layer)])[0]
+
+
+@torch.inference_mode()
+def rights(qwen: Qwen, texts: Texts, cuts: Sequence[tuple[str | None, int]]) -> Tensor:
+    """`right` for several cuts, each with its layer: bool [cut, text].
+
+    All cuts but "silent" go on from one reading of the document, rolled back to where they differ.
+    """
+    cache, moments, found = qwen.model.new_cache(), [], []
+    for cut, layer in cuts:
+        if cut == "silent":
+            with qwen.edited(edit(f"layers.{layer}.mixer.out").zero()):
+                changed = qwen.model.new_cache()
+                _moments(qwen, changed, texts)
+                found.append(_is_right(qwen, changed, texts))
+            continue
+        before, known, end = moments = moments or _moments(qwen, cache, texts)
+        cache.restore(known if cut == "frozen" else end)
         if cut == "frozen":
-            _put_back(cache, layer, kept)
-        _read(qwen, cache, texts.after)
-        lost = _emptied(cache, layer) if cut == "emptied" else []
-        with qwen.edited(*lost):
-            logits = _read(qwen, cache, texts.question)
+            _put_back(cache, layer, before)
+            _read(qwen, cache, texts.after)
+        with qwen.edited(*(_emptied(cache, layer) if cut == "emptied" else [])):
+            found.append(_is_right(qwen, cache, texts))
+    return torch.stack(found)
+
+
+def _moments(qwen: Qwen, cache: Cache, texts: Texts) -> list[Snapshot]:
+    """Read a document; the cache before the needle, after it, and at the end."""
+    found = []
+    for part in (texts.before, texts.needle, texts.after):
+        _read(qwen, cache, part)
+        found.append(cache.snapshot())
+    return found
+
+
+def _is_right(qwen: Qwen, cache: Cache, texts: Texts) -> Tensor:
+    """Ask, the document being read: bool [text]."""
+    logits = _read(qwen, cache, texts.question)
     assert logits is not None
     scores = logits[:, texts.choices.to(logits.device)]
     return texts.choices[scores.argmax(-1).cpu()] == texts.answers
@@ -187,8 +214,10 @@ def reading_of(qwen: Qwen, texts: Texts) -> Tensor:
     two = torch.cat((texts.document, torch.cat((texts.before, texts.other, texts.after), dim=1)))
     cache, half = qwen.model.new_cache(), len(texts.answers)
     ends = torch.linspace(0, two.shape[1], PIECES + 1).round().long().tolist()
+    same = sum(end <= texts.before.shape[1] for end in ends)  # as long as there is no needle, nothing hangs on it
     states: list[list[Tensor | None]] = []
-    for start, end in pairwise(ends):
+    _read(qwen, cache, two[:, : ends[same - 1]])
+    for start, end in pairwise(ends[same - 1 :]):
         _read(qwen, cache, two[:, start:end])
         states.append([memory.state for memory in _memories(cache, kinds)])
     queries = _queries(qwen, cache, torch.cat((texts.question, texts.question)))
@@ -196,7 +225,7 @@ def reading_of(qwen: Qwen, texts: Texts) -> Tensor:
     linear = [n for n, kind in enumerate(kinds) if kind == LINEAR]
     for n, (layer, q) in enumerate(zip(linear, queries, strict=True)):
         share = [_hangs(S[n], q[:half]) for S in states]
-        found[layer] = torch.tensor([0.0, *share], dtype=torch.float64)
+        found[layer] = torch.tensor([0.0] * same + share, dtype=torch.float64)
     return found
 
 

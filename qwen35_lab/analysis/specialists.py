@@ -9,7 +9,7 @@ is what the others cannot make up for, not what the expert says.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -160,32 +160,49 @@ def missed_experts(qwen: Qwen, texts: Texts, layers: Sequence[int] | None = None
     chosen = found[:FEW] if layers is None else list(layers)
     if strange := [n for n in chosen if n not in found]:
         raise InputError(f"Layer {strange[0]} has no experts; choose from {found}.")
-    whole, loads = _losses(qwen, texts), _loads(qwen, texts, chosen)
+    answered, loads = [_Answered(qwen, read) for read in texts.values()], _loads(qwen, texts, chosen)
+    whole = torch.stack([each.loss(qwen, 0) for each in answered])
     count = min(counted(experts, "experts", 1), loads.shape[-1])
     away = loads.mean(1).topk(count).indices.sort(-1).values  # [layer, expert]
     cost = torch.stack([
-        torch.stack([_losses(qwen, texts, n, int(expert)) - whole for expert in row], -1)
+        torch.stack([_without(qwen, answered, n, int(expert)) - whole for expert in row], -1)
         for n, row in zip(chosen, away, strict=True)
     ])  # fmt: skip
     load = loads.gather(-1, away[:, None].expand(-1, loads.shape[1], -1))
     return Missed(tuple(chosen), tuple(map(tuple, away.tolist())), tuple(texts), whole, cost, load, loads.shape[-1])
 
 
-def _losses(qwen: Qwen, texts: Texts, layer: int | None = None, expert: int | None = None) -> Tensor:
-    """Mean cross-entropy of the right answers' tokens, [kind, document]."""
-    with nullcontext() if layer is None else qwen.edited(routing(layer, mask=expert)):
-        return torch.stack([_answers(qwen, read) for read in texts.values()])
+def _without(qwen: Qwen, answered: Sequence["_Answered"], layer: int, expert: int) -> Tensor:
+    """Mean cross-entropy of the right answers' tokens while an expert is away, [kind, document]."""
+    with qwen.edited(routing(layer, mask=expert)):
+        return torch.stack([each.loss(qwen, layer) for each in answered])
 
 
-def _answers(qwen: Qwen, read: Batch) -> Tensor:
-    inputs = read.inputs()
-    del inputs["attention_mask"]  # padding stands behind, where nobody sees it
-    asked = read.answer[:, 1:] > 0
-    hidden = qwen.model(**inputs, logits_to_keep=1).hidden[:, :-1][asked]
-    each = F.cross_entropy(qwen.model.head(hidden).float(), read.targets[asked], reduction="none").double().cpu()
-    row = torch.arange(len(asked), device=asked.device)[:, None].expand_as(asked)[asked].cpu()
-    total = torch.zeros(len(asked), dtype=torch.float64).index_add(0, row, each)
-    return total / torch.bincount(row, minlength=len(asked))
+class _Answered:
+    """Conversations of one kind, read once: what lies below a change is not computed again."""
+
+    def __init__(self, qwen: Qwen, read: Batch):
+        self.read, self.entering = read, []  # what each layer is called with
+        inputs = read.inputs()
+        del inputs["attention_mask"]  # padding stands behind, where nobody sees it
+        with ExitStack() as stack:
+            for block in qwen.model.layers:
+                hook = block.register_forward_pre_hook(lambda block, given: self.entering.append(given))
+                stack.callback(hook.remove)
+            qwen.model(**inputs, logits_to_keep=1)
+
+    def loss(self, qwen: Qwen, layer: int) -> Tensor:
+        """Mean cross-entropy of the right answers' tokens, read on from a layer: [document]."""
+        x, *rest = self.entering[layer]
+        for block in qwen.model.layers[layer:]:
+            x = block(x, *rest)
+        asked = self.read.answer[:, 1:] > 0
+        hidden = qwen.model.norm(x[:, :-1][asked])
+        wanted = self.read.targets[asked]
+        each = F.cross_entropy(qwen.model.head(hidden).float(), wanted, reduction="none").double().cpu()
+        row = torch.arange(len(asked), device=asked.device)[:, None].expand_as(asked)[asked].cpu()
+        total = torch.zeros(len(asked), dtype=torch.float64).index_add(0, row, each)
+        return total / torch.bincount(row, minlength=len(asked))
 
 
 def _loads(qwen: Qwen, texts: Texts, layers: Sequence[int]) -> Tensor:

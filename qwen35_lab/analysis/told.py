@@ -10,6 +10,7 @@ fact is English, and (for the nano) a pair of name and food that its training le
 
 import random
 from collections import Counter
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -67,11 +68,10 @@ def foods(qwen: Qwen) -> list[str]:
 def _pairs(qwen: Qwen, texts: int, seed: int) -> list[tuple[str, str, str]]:
     """(name, value, another value): every name once, and sentences and questions of the commonest lengths."""
     known = foods(qwen)
-    sizes = {
-        (name, food): (_size(qwen, SAID.format(name=name, value=food)), _size(qwen, ASKED.format(name=name)))
-        for name in NAMES
-        for food in known
-    }
+    asked = dict(zip(NAMES, _sizes(qwen, [ASKED.format(name=name) for name in NAMES]), strict=True))
+    could = list(product(NAMES, known))
+    said = _sizes(qwen, [SAID.format(name=name, value=food) for name, food in could])
+    sizes = {pair: (size, asked[pair[0]]) for pair, size in zip(could, said, strict=True)}
     common = Counter(sizes.values()).most_common(1)[0][0]
     fit = {name: [food for food in known if sizes[name, food] == common] for name in NAMES}
     dice = random.Random(seed)
@@ -92,8 +92,9 @@ def _first(qwen: Qwen, word: str) -> int:
     return int(_ids(qwen, word)[0, 0])
 
 
-def _size(qwen: Qwen, text: str) -> int:
-    return _ids(qwen, text).shape[1]
+def _sizes(qwen: Qwen, texts: list[str]) -> list[int]:
+    """In tokens; all at once, as one call for each would take longer than reading the texts that are chosen."""
+    return [len(ids) for ids in qwen.tokenizer(texts)["input_ids"]]
 
 
 def _ids(qwen: Qwen, text: str) -> Tensor:

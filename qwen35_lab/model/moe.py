@@ -114,12 +114,22 @@ class SparseMoE(nn.Module):
         order = choices.argsort(stable=True)  # pairs (token, choice), grouped by expert
         experts, counts = choices[order].unique_consecutive(return_counts=True)
         groups = tokens[order // ids.shape[-1]].split(counts.tolist())
-        answers = torch.cat([self.expert(int(e), group) for e, group in zip(experts, groups, strict=True)])
+        weights = self._weights()
+        pairs = zip(experts.tolist(), groups, strict=True)
+        answers = torch.cat([self.expert(e, group, weights) for e, group in pairs])
         return answers[order.argsort()].view(*ids.shape, -1)
 
-    def expert(self, index: int, x: Tensor) -> Tensor:
+    def expert(self, index: int, x: Tensor, weights: Callable[[int], tuple[Tensor, Tensor]] | None = None) -> Tensor:
         """One routed expert on some tokens: [n, H] -> [n, H]"""
-        index = self.routing.stand_ins.get(index, index)
-        gate_up, down = self.stored(index) if self.stored else (self.gate_up_proj[index], self.down_proj[index])
+        gate_up, down = (weights or self._weights())(self.routing.stand_ins.get(index, index))
         gate, up = times(x, gate_up).chunk(2, dim=-1)
         return times(F.silu(gate) * up, down)
+
+    def _weights(self) -> Callable[[int], tuple[Tensor, Tensor]]:
+        """Reads an expert's two matrices."""
+        if self.stored:
+            return self.stored
+        if not torch.is_grad_enabled():
+            return lambda index: (self.gate_up_proj[index], self.down_proj[index])
+        # apart all at once: the gradient of an index is as large as the whole stack, for every expert anew
+        return list(zip(self.gate_up_proj.unbind(), self.down_proj.unbind(), strict=True)).__getitem__

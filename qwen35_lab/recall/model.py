@@ -83,6 +83,7 @@ class Setup:
     recipe: Recipe  # of the model that ships
     texts_per_step: int
     target: float = math.inf  # the accuracy at which a training that is only watched may stop
+    watched: int | None = None  # steps of such a training, where fewer than the recipe's are enough
 
     @property
     def config(self) -> ModelConfig:
@@ -91,13 +92,13 @@ class Setup:
     @property
     def quick(self) -> Recipe:
         """The recipe to watch."""
-        return replace(self.recipe, target=self.target)
+        return replace(self.recipe, steps=self.watched or self.recipe.steps, target=self.target)
 
 
 RECALL = Setup("recall", CONFIG, TRAINED, Recipe(steps=400, muon_rate=1e-2, adamw_rate=6e-3), 32, target=0.99)
 MICROSCOPE = Setup(
     "microscope", ONE_HEAD, Difficulty(keys=(2, 4), writes=(4, 16), questions=(4, 4)),
-    Recipe(steps=600, muon_rate=1e-2, adamw_rate=6e-3, every=50), 48,
+    Recipe(steps=600, muon_rate=1e-2, adamw_rate=6e-3, every=50), 48, watched=400,
 )  # fmt: skip
 
 

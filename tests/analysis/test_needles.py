@@ -106,6 +106,14 @@ def test_the_first_layer_is_the_memory_of_the_recall_model_and_attention_is_not(
         assert needles.right(qwen, made, cut, 3).double().mean() > 0.9, cut
 
 
+def test_several_cuts_of_one_reading_are_those_of_readings_of_their_own(qwen):
+    made = needles.recall_texts(8, 0.5, texts=16)
+    cuts = [("frozen", 0), ("emptied", 3), (None, 0), ("silent", 1), ("emptied", 0), ("frozen", 2), (None, 0)]
+    alone = torch.stack([needles.right(qwen, made, *cut) for cut in cuts])
+    assert torch.equal(needles.rights(qwen, made, cuts), alone)
+    assert alone[2].all() and not alone[0].all() and not alone[4].all()
+
+
 def test_an_emptied_attention_layer_has_no_keys_before_the_question(qwen):
     """Against a cache whose keys and values are really gone, read token by token."""
     made = needles.recall_texts(10, 0.3, texts=4)
