@@ -33,21 +33,26 @@ def kept(qwen: Qwen, kinds: Sequence[str] | None = None, n: int = 32, seed: int 
     found = {}
     for kind in chosen:
         samples = [draw(kind, seed, index, "test") for index in range(n)]
-        prompts = sorted(((s, s.questions[0]) for s in samples), key=lambda pair: len(str(pair[0].messages)))
-        verdicts: list[str] = []
-        for at in range(0, n, AT_ONCE):
-            part = prompts[at : at + AT_ONCE]
-            verdicts += [a.verdict for a in answer(model, qwen.tokenizer, part)] if model else by_text(qwen, part)
+        prompts = [(sample, sample.questions[0]) for sample in samples]
+        if model:
+            verdicts = [each.verdict for each in answer(model, qwen.tokenizer, prompts)]
+        else:
+            verdicts = by_text(qwen, prompts)
         found[kind] = (verdicts.count("right"), n)
     return found
 
 
 def by_text(qwen: Qwen, prompts: Sequence[Prompt]) -> list[str]:
-    """Verdicts on what any model with a chat template answers, without pictures."""
-    texts = [
-        write_chat(qwen.tokenizer, sample.prompt(question), tools=sample.tools, thinking=sample.thinking).text
-        for sample, question in prompts
-    ]
-    said = qwen.generate(texts, max_new_tokens=ROOM)
-    begun = ["<think>" if sample.thinking else "" for sample, _ in prompts]
-    return [judge(*prompt, begin + text) for prompt, begin, text in zip(prompts, begun, said, strict=True)]
+    """Verdicts on what any model with a chat template answers, without pictures; in order of length."""
+    verdicts: list[str] = []
+    prompts = sorted(prompts, key=lambda pair: len(str(pair[0].messages)))
+    for at in range(0, len(prompts), AT_ONCE):
+        part = prompts[at : at + AT_ONCE]
+        texts = [
+            write_chat(qwen.tokenizer, sample.prompt(question), tools=sample.tools, thinking=sample.thinking).text
+            for sample, question in part
+        ]
+        said = qwen.generate(texts, max_new_tokens=ROOM)
+        begun = ["<think>" if sample.thinking else "" for sample, _ in part]
+        verdicts += [judge(*prompt, begin + text) for prompt, begin, text in zip(part, begun, said, strict=True)]
+    return verdicts
