@@ -121,7 +121,7 @@ def estimate(
         working[part] = working.get(part, 0) + COPIES * size(name, tap, 1 if tap.recurrent else piece, tokens)
     pieces = [kept[name] for name, tap in recorded.items() if (new and not seen_only(name)) or tap.recurrent]
     embeds = tokens * model.config.hidden_size * run.e if patches else 0  # with the pictures in their places
-    return TraceSize(kept, working, max(pieces, default=0), embeds + (_cache(model, tokens, read, run) if new else 0))
+    return TraceSize(kept, working, max(pieces, default=0), embeds + (_cache(model, tokens, new, run) if new else 0))
 
 
 def seen_only(name: str) -> bool:
@@ -203,7 +203,7 @@ def _deltanet(mixer: GatedDeltaNet, prefix: str, run: _Run) -> int:
 
 def _attention(mixer: GatedAttention, prefix: str, run: _Run) -> int:
     """The projections, and a map of who sees whom: none of it, all of it where it is wanted, a block's where a piece
-    looks back at earlier ones."""
+    looks back at earlier ones, as on a GPU; a CPU needs none."""
     heads, D = mixer.o_proj.in_features // mixer.head_dim, mixer.head_dim
     held = run.T * (2 * heads * D * run.e + 2 * mixer.k_proj.out_features * run.e + 4 * heads * D * run.w)
     later = min(run.T, run.P - run.T)  # tokens of a piece that looks back at earlier ones
@@ -242,15 +242,16 @@ def _tower(tower: VisionTower, run: _Run) -> dict[str, int]:
     return found
 
 
-def _cache(model: TextModel, prompt: int, read: int, run: _Run) -> int:
+def _cache(model: TextModel, prompt: int, new: int, run: _Run) -> int:
     """Keys and values with their room to grow, and DeltaNet memories before and after a pass."""
-    total = 0
+    total, read = 0, prompt + max(0, new - 1)
     for layer in model.layers:
         mixer: Any = layer.mixer
         if isinstance(mixer, GatedDeltaNet):
             state = mixer.A_log.numel() * mixer.key_dim * mixer.value_dim * run.w
             total += 2 * (state + sum(mixer.widths) * mixer.conv.weight.shape[-1] * run.e)
         else:
-            room = prompt + 64 if read <= prompt + 64 else read * 3 // 2
+            ready = prompt + min(new, PREFILL_TOKENS) + 64
+            room = ready if read <= ready else read * 3 // 2
             total += room * 2 * mixer.k_proj.out_features * run.e
     return total

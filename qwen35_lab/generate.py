@@ -176,7 +176,7 @@ def decode(
         model.refuse_empty_places(input_ids, mask)
     stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
     done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
-    cache = model.new_cache(input_ids.shape[1])
+    cache = model.new_cache(input_ids.shape[1] + min(max_new_tokens, PREFILL_TOKENS))
     cache.prompt = mask.sum(-1)
     logits = input_ids.new_empty(0)
     for start in range(0, input_ids.shape[1], PREFILL_TOKENS):

@@ -217,7 +217,8 @@ def decode_speculatively(
     check_length(model, input_ids.shape[1], max_new_tokens)
     if not max_new_tokens:
         return
-    speculation = Speculation(model, sampling or Sampling(), tuple(stop_ids), input_ids.device)
+    expected = input_ids.shape[1] + min(max_new_tokens, generate.PREFILL_TOKENS)
+    speculation = Speculation(model, sampling or Sampling(), tuple(stop_ids), input_ids.device, expected)
     token = speculation.begin(input_ids, pictures)
     left = max_new_tokens - 1
     yield input_ids.new_tensor([token])
@@ -239,9 +240,11 @@ def refuse_batches(rows: int) -> None:
 class Speculation:
     """One text under way: a model and its head, each with the cache of what it has read."""
 
-    def __init__(self, model: TextModel, sampling: Sampling, stop_ids: tuple[int, ...], device: torch.device):
+    def __init__(
+        self, model: TextModel, sampling: Sampling, stop_ids: tuple[int, ...], device: torch.device, expected: int = 0
+    ):
         self.model, self.sampling, self.stop_ids = model, sampling, stop_ids
-        self.cache, self.drafter = model.new_cache(), Drafter(model)
+        self.cache, self.drafter = model.new_cache(expected), Drafter(model)
         self.generator = None
         if sampling.seed is not None or not sampling.heat:  # greedy leaves the global generator alone
             self.generator = torch.Generator(device).manual_seed(sampling.seed or 0)

@@ -73,6 +73,7 @@ def test_the_rest_of_the_package_works_on_it(kind):
     plain = found.generate("Mia likes", 8)
     assert found.generate("Mia likes", 8, speculative=lab.Drafts(2)) == plain
     assert found.twin().generate("Mia likes", 8) == plain
+    assert found.model(found.encode("Mia likes")).logits.requires_grad, "also where gradients are on"
     trace = found.trace("Mia likes tea.", record=["*", "layers.0.mixer.state"])
     assert torch.isfinite(torch.as_tensor(trace["logits"])).all()
     with found.edited(lab.routing(top_k=1), lab.routing(0, mask=0)):

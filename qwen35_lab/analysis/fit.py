@@ -2,10 +2,11 @@
 
 * **weights**: the checkpoint in a precision, with what stays in 16 and 32 bits (family/stored.py): exact for our files.
 * **keys and values, states, inputs of the convolutions**: exact, of a cache that holds `context` tokens (family/sizes).
-* **room to grow**: buffers of keys and values are larger than what they hold, by half after a text of several pieces,
-  and DeltaNet states exist twice while a pass makes new ones (estimate.py, from model/cache.py).
+* **room to grow**: buffers of keys and values have room for some tokens more than the text, and DeltaNet states exist
+  twice while a pass makes new ones (estimate.py, from model/cache.py). An answer of more than 2,048 tokens makes the
+  buffers grow by half, which is not in it.
 * **activations**: the most that one part of the model has alive at once while it reads a piece of 2,048 tokens, with
-  the mask of what the piece may see (estimate.py). Approximate, and of our PyTorch code: fused kernels take less.
+  the mask that the piece wants on a GPU (estimate.py). Approximate, and of our PyTorch code: fused kernels take less.
 * **runtime**: Python and PyTorch on a CPU, measured; the CUDA context and its libraries for each GPU, assumed.
 
 Approximate as a whole: allocators round up and leave holes. Tests, and tests/benchmarks/fit_bench.py, compare it with

@@ -25,6 +25,7 @@ from ..nano.pack import Batch, batch
 from ..nano.patches import PATCHING
 from ..nano.world import KINDS
 from ..nano.world.kinds import TEXT_KINDS
+from ..passes import in_force
 from ..qwen import Qwen
 from ..routers import routing
 from .recorded import counted
@@ -182,27 +183,34 @@ class _Answered:
     """Conversations of one kind, read once: what lies below a change is not computed again."""
 
     def __init__(self, qwen: Qwen, read: Batch):
-        self.read, self.entering = read, []  # what each layer is called with
-        inputs = read.inputs()
-        del inputs["attention_mask"]  # padding stands behind, where nobody sees it
+        self.read, self.inputs = read, read.inputs()
+        del self.inputs["attention_mask"]  # padding stands behind, where nobody sees it
+        self.entering: list[tuple] = []  # what each layer is called with
+        if in_force(qwen.model):  # other edits want whole passes, in which they find their places
+            return
         with ExitStack() as stack:
             for block in qwen.model.layers:
-                hook = block.register_forward_pre_hook(lambda block, given: self.entering.append(given))
-                stack.callback(hook.remove)
-            qwen.model(**inputs, logits_to_keep=1)
+                note = block.register_forward_pre_hook(lambda block, given: self.entering.append(given), prepend=True)
+                stack.callback(note.remove)
+            qwen.model(**self.inputs, logits_to_keep=1)
 
     def loss(self, qwen: Qwen, layer: int) -> Tensor:
         """Mean cross-entropy of the right answers' tokens, read on from a layer: [document]."""
-        x, *rest = self.entering[layer]
-        for block in qwen.model.layers[layer:]:
-            x = block(x, *rest)
         asked = self.read.answer[:, 1:] > 0
-        hidden = qwen.model.norm(x[:, :-1][asked])
+        hidden = self._hidden(qwen, layer)[:, :-1][asked]
         wanted = self.read.targets[asked]
         each = F.cross_entropy(qwen.model.head(hidden).float(), wanted, reduction="none").double().cpu()
         row = torch.arange(len(asked), device=asked.device)[:, None].expand_as(asked)[asked].cpu()
         total = torch.zeros(len(asked), dtype=torch.float64).index_add(0, row, each)
         return total / torch.bincount(row, minlength=len(asked))
+
+    def _hidden(self, qwen: Qwen, layer: int) -> Tensor:
+        if not self.entering:
+            return qwen.model(**self.inputs, logits_to_keep=1).hidden
+        x, *rest = self.entering[layer]
+        for block in qwen.model.layers[layer:]:
+            x = block(x, *rest)
+        return qwen.model.final(qwen.model.norm(x))
 
 
 def _loads(qwen: Qwen, texts: Texts, layers: Sequence[int]) -> Tensor:

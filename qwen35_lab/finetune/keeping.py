@@ -43,16 +43,17 @@ def kept(qwen: Qwen, kinds: Sequence[str] | None = None, n: int = 32, seed: int 
 
 
 def by_text(qwen: Qwen, prompts: Sequence[Prompt]) -> list[str]:
-    """Verdicts on what any model with a chat template answers, without pictures; in order of length."""
-    verdicts: list[str] = []
-    prompts = sorted(prompts, key=lambda pair: len(str(pair[0].messages)))
-    for at in range(0, len(prompts), AT_ONCE):
-        part = prompts[at : at + AT_ONCE]
+    """Verdicts on what any model with a chat template answers, without pictures."""
+    verdicts = [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda n: len(str(prompts[n][0].messages)))
+    for at in range(0, len(order), AT_ONCE):
+        part = [prompts[n] for n in order[at : at + AT_ONCE]]
         texts = [
             write_chat(qwen.tokenizer, sample.prompt(question), tools=sample.tools, thinking=sample.thinking).text
             for sample, question in part
         ]
         said = qwen.generate(texts, max_new_tokens=ROOM)
         begun = ["<think>" if sample.thinking else "" for sample, _ in part]
-        verdicts += [judge(*prompt, begin + text) for prompt, begin, text in zip(part, begun, said, strict=True)]
+        for n, prompt, begin, text in zip(order[at : at + AT_ONCE], part, begun, said, strict=True):
+            verdicts[n] = judge(*prompt, begin + text)
     return verdicts

@@ -22,8 +22,8 @@ from .product import Linear, is_derived
 from .rope import rotate
 from .taps import Tap
 
-BLOCK = 256  # tokens that follow earlier ones and look back at once, where there is a mask
-FLASH: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)  # without a derivative
+BLOCK = 256  # tokens that follow earlier ones and look back at once, on a GPU and where something is derived
+FLASH: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 
 
 class GatedAttention(nn.Module):
@@ -79,8 +79,7 @@ class GatedAttention(nn.Module):
             y = F.scaled_dot_product_attention(grouped, k, v, attn_mask=mask)
             return y.reshape(q.shape)  # not `view`: on a GPU, in float32 or with a mask, tokens lie before heads
         if mask is None and q.shape[2] < k.shape[2]:
-            apart = FLASH is not None and q.device.type == "cpu" and not is_derived()
-            return self._attend_apart(q, k, v) if apart else self._attend_in_blocks(q, k, v)
+            return (self._attend_apart if flash_takes(q, k, v) else self._attend_in_blocks)(q, k, v)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
 
     def _attend_apart(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -122,6 +121,12 @@ class GatedAttention(nn.Module):
             weights = weights.masked_fill(~mask, 0)  # a padding token that sees nobody: 0, not 0/0
         weights = self.weights(weights)
         return (weights if mask is None else weights.masked_fill(~mask, 0)) @ v  # nor does an edit of the weights
+
+
+def flash_takes(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether the CPU's kernel can be called by itself: it checks nothing, and its logarithms have no derivative."""
+    plain = all(x.device.type == "cpu" and x.stride(-1) == 1 and x.dtype == q.dtype for x in (q, k, v))
+    return FLASH is not None and plain and not (is_derived() or torch.is_autocast_enabled("cpu"))
 
 
 def later(new: int, seen: int, device: torch.device) -> Tensor:

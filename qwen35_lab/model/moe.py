@@ -132,4 +132,4 @@ class SparseMoE(nn.Module):
         if not torch.is_grad_enabled():
             return lambda index: (self.gate_up_proj[index], self.down_proj[index])
         # apart all at once: the gradient of an index is as large as the whole stack, for every expert anew
-        return list(zip(self.gate_up_proj.unbind(), self.down_proj.unbind(), strict=True)).__getitem__
+        return list(zip(self.gate_up_proj, self.down_proj, strict=True)).__getitem__

@@ -161,7 +161,7 @@ def score(
 
     Args:
         n: questions of each kind and, where a mark counts some types of them alone, of these.
-        drafted: prompts of each kind that are also answered with drafts of the MTP head.
+        drafted: prompts of each kind, those of the fewest turns, that the MTP head's drafts help to answer as well.
         familiar: questions for each mark, of the split "seen" besides.
     """
     model, tokenizer = qwen.model, qwen.tokenizer
@@ -172,7 +172,8 @@ def score(
         prompts = list(_chosen(kind, seed, split, n))
         asked += answer(model, tokenizer, prompts)
         if drafted and model.mtp is not None:
-            per_forward[kind] = tokens_per_forward(model, tokenizer, prompts[:drafted])
+            short = sorted(prompts, key=lambda pair: len(pair[0].messages))[:drafted]
+            per_forward[kind] = tokens_per_forward(model, tokenizer, short)
     loads = expert_loads(model, tokenizer, kinds, split, seed)
     separations = {layer: permutation_test(loads, layer) for layer in loads.counts if len(kinds) > 1}
     recall = recall_curve(model, tokenizer, n // 5, split, seed) if n >= 5 and "facts" in kinds else {}

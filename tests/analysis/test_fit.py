@@ -125,10 +125,10 @@ def test_every_gpu_has_its_own_runtime():
 
 
 def test_the_longest_context_is_the_last_that_fits():
-    contexts = (1_000, 10_000, 100_000)
+    contexts = (1_000, 10_000, 200_000)
     assert longest("9B", bytes=24e9, contexts=contexts) == 10_000
     assert longest("9B", bytes=1e9, contexts=contexts) == 0
-    assert will_it_fit("9B", context=10_000, bytes=24e9) and not will_it_fit("9B", context=100_000, bytes=24e9)
+    assert will_it_fit("9B", context=10_000, bytes=24e9) and not will_it_fit("9B", context=200_000, bytes=24e9)
 
 
 def test_the_articles_table_is_the_ledgers():

@@ -72,6 +72,34 @@ def test_the_cost_is_that_of_the_right_answer_without_the_expert(qwen, texts):
     assert layer == 3 and found.cost[0, found.kinds.index(kind), expert] == found.cost.max()
 
 
+HALF = lab.edit("final").scale(0.5)
+END = lab.edit("layers.2.mixer.out", token=slice(-9, None)).zero()
+
+
+@pytest.mark.parametrize("edits, hooked", [((HALF,), False), ((END,), False), ((), True)])
+@torch.no_grad()
+def test_other_edits_and_hooks_act_as_in_any_pass(edits, hooked):
+    qwen = lab.load("nano")
+    if hooked:
+        qwen.model.layers[2].register_forward_pre_hook(lambda block, given: (given[0] / 2, *given[1:]))
+    texts = held_out(qwen, 2, ["facts", "story"])
+    with qwen.edited(*edits):
+        found = missed_experts(qwen, texts, layers=[3], experts=1)
+        expert = int(found.experts[0][0])
+
+        def loss(read, *more):
+            ids, answer = read.ids, read.answer[:, 1:] > 0
+            with qwen.edited(*more):
+                scores = qwen.model(ids).logits[:, :-1]
+            return [F.cross_entropy(row[a], t[1:][a]).item() for row, a, t in zip(scores, answer, ids)]
+
+        whole = [loss(read) for read in texts.values()]
+        lost = [loss(read, lab.routing(3, mask=expert)) for read in texts.values()]
+    torch.testing.assert_close(found.whole, torch.tensor(whole).double(), atol=1e-4, rtol=1e-4)
+    cost = torch.tensor(lost).double() - torch.tensor(whole).double()
+    torch.testing.assert_close(found.each[0, :, :, 0], cost, atol=1e-4, rtol=1e-4)
+
+
 def test_of_many_experts_the_most_asked_are_taken_away(qwen, texts):
     found = missed_experts(qwen, texts, layers=[0, 1], experts=2)
     every = missed_experts(qwen, texts, layers=[0])

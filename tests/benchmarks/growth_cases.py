@@ -27,7 +27,7 @@ from qwen35_lab.memory import in_words
 from qwen35_lab.model.cache import DeltaNetMemory
 
 LINEAR_COST = 1.05  # the exponent that is still called linear
-NOT_QUICK = "texts beyond 8,192 tokens"
+NOT_QUICK = "texts beyond 8,192 tokens, a prompt through more than two layers"
 FLAT = 1.05  # memory of a long prompt over that of a short one
 
 

@@ -118,6 +118,7 @@ def write(
         said = theme.caption(drawn.caption(), drawn.provenance(), drawn.alt())
         page = drawn.to_html(include_plotlyjs=True, full_html=True).replace("</body>", f"{said}</body>")
         (folder / "ratios.html").write_text(page, encoding="utf-8")
+        (folder / "ratios.png").unlink(missing_ok=True)  # of other numbers
         try:
             if picture:
                 (folder / "ratios.png").write_bytes(drawn.static(width=1000))

@@ -128,9 +128,11 @@ def test_the_nano_learns_to_answer_in_sentences_and_forgets_other_things(nano):
 
 
 def test_any_model_with_a_chat_template_is_judged_as_the_nano_is(nano):
-    for kind in ("facts", "tools", "arithmetic"):
-        prompts = [(sample, sample.questions[0]) for sample in (draw(kind, 0, n, "test") for n in range(3))]
-        assert by_text(nano, prompts) == [each.verdict for each in answer(nano.model, nano.tokenizer, prompts)]
+    samples = [draw(kind, 0, n, "test") for kind in ("facts", "tools", "scripts") for n in range(4)]
+    prompts = [(sample, sample.questions[0]) for sample in samples]
+    judged = by_text(nano, prompts)
+    assert judged == [each.verdict for each in answer(nano.model, nano.tokenizer, prompts)]
+    assert judged != judged[::-1] == by_text(nano, prompts[::-1]), "each verdict belongs to its prompt"
 
 
 def test_what_cannot_be_asked_is_refused(nano):

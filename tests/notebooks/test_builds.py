@@ -1,7 +1,7 @@
 """The solution build passes every exercise; both builds can be made.
 
 That a stub is told politely that it is not right is asked where a notebook runs as it stands, in a browser. All cells
-of the student build run there, and what the folded solutions between them define is used by none of them.
+of the student build run there, and no name that the folded solutions between them define is read by one of them.
 """
 
 import ast
