@@ -129,6 +129,7 @@ function render({ model, el }) {
   body.append(left, facts);
   root.append(makeHead(d), knobs, body, told, heading, chart.canvas, make("div", "q35-key", d.legend), make("div", "q35-caption", d.caption));
   el.append(root);
+  inItsColour(root, show);
 
   function go(to, ours = true) {
     Object.assign(here, to);

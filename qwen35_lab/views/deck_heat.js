@@ -181,6 +181,7 @@ function heat(p, deck) {
     foot.lay(size.width / columns.size, columns.labels ? MINIMUM : 26);
     write();
   }).observe(plot);
+  inItsColour(box, write);
 
   const read = (row, column) => p.reading.replace("{row}", label(rows, row)).replace("{column}", label(columns, column));
   const link = (row, column) => deck.link({ panel: me, rows: key(rows), columns: key(columns), row, column, text: read(row, column) });

@@ -84,6 +84,7 @@ function render({ model, el }) {
   body.append(left, facts);
   root.append(makeHead(d), tabs, knobs, body, below, make("div", "q35-caption", d.caption), make("div", "q35-unseen", d.alt));
   el.append(root);
+  inItsColour(root, show);
 
   const kind = () => d.kinds[here.kind];
   const photo = () => own && here.picture === photos.length ? own : photos[Math.min(here.picture, photos.length - 1)];

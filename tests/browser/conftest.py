@@ -12,7 +12,7 @@ import nbformat
 import nbnorm
 import pytest
 from browser.driver import CHROMIUM_ARGUMENTS, PAGE_MS, ROOT, Lab, jupyterlab
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, TimeoutError, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 MISSING = "left out, there is no Chromium: install it (Debian: apt install chromium) or set CHROMIUM=/path/to/it"
@@ -105,6 +105,30 @@ def open_page(open_widget, tmp_path):
         return open_widget(tmp_path / "page.html", width, **options)
 
     return open_page
+
+
+@pytest.fixture
+def follows_the_theme() -> Callable[[Page], bool]:
+    """Whether an open page, whose theme changes from light to dark, then paints what it paints when it begins dark."""
+    painted = "[...document.querySelectorAll('canvas')].map(canvas => canvas.toDataURL()).join()"
+
+    def follows_the_theme(page: Page) -> bool:
+        page.emulate_media(color_scheme="dark")
+        page.reload()
+        page.wait_for_timeout(300)
+        dark = page.evaluate(painted)
+        page.emulate_media(color_scheme="light")
+        page.reload()
+        page.wait_for_timeout(300)
+        assert page.evaluate(painted) != dark
+        page.emulate_media(color_scheme="dark")
+        try:
+            page.wait_for_function(f"dark => {painted} === dark", arg=dark, timeout=10_000)
+        except TimeoutError:
+            return False
+        return True
+
+    return follows_the_theme
 
 
 @pytest.fixture

@@ -76,3 +76,7 @@ def test_a_phone_shows_all_of_it(open_page):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     wide = page.evaluate("document.querySelector('.q35-wall').getBoundingClientRect().width")
     assert 240 <= wide <= 390 and page.errors == []
+
+
+def test_what_is_painted_follows_the_theme(open_page, follows_the_theme):
+    assert follows_the_theme(open_page(wall()))

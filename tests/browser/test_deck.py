@@ -87,6 +87,11 @@ def test_cells_have_the_colours_of_their_values(open_page):
     assert np.abs(alpha - expected)[strong].max() < 4
 
 
+def test_what_is_painted_follows_the_theme(open_widget, follows_the_theme, tmp_path):
+    panel = Heat("numbers", np.linspace(-1, 1, 16).reshape(4, 4), text=True)
+    assert follows_the_theme(open_widget(saved(tmp_path, Deck([panel], caption="c", provenance="RANDOM · x").html())))
+
+
 def test_a_screen_reader_hears_dial_label_and_place(open_page):
     slider = open_page().get_by_role("slider", name="token", exact=True)
     assert slider.get_attribute("aria-valuetext") == " cat, 2 of 5"

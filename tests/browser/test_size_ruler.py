@@ -153,3 +153,7 @@ def test_arrow_keys_read_a_picture_and_space_chooses(open_page):
         page.keyboard.press(key)
     assert page.get_by_role("slider", name="cell").input_value() == "5"
     assert json.dumps(page.locator(".q35-readout").inner_text()) == '"row 1, column 1: 0"'
+
+
+def test_what_is_painted_follows_the_theme(open_page, follows_the_theme):
+    assert follows_the_theme(open_page(ruler()))
