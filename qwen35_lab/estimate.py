@@ -20,7 +20,7 @@ from torch import nn
 from .capture import chosen
 from .edits import AnyEdit, Edit, RoutingEdit
 from .errors import InputError
-from .generate import PREFILL_TOKENS
+from .generate import PREFILL_TOKENS, expected
 from .memory import free, in_words
 from .model import MultimodalModel, Tap, TextModel, taps
 from .model.attention import BLOCK, GatedAttention
@@ -251,7 +251,7 @@ def _cache(model: TextModel, prompt: int, new: int, run: _Run) -> int:
             state = mixer.A_log.numel() * mixer.key_dim * mixer.value_dim * run.w
             total += 2 * (state + sum(mixer.widths) * mixer.conv.weight.shape[-1] * run.e)
         else:
-            ready = prompt + min(new, PREFILL_TOKENS) + 64
+            ready = expected(prompt, new) + 64
             room = ready if read <= ready else read * 3 // 2
             total += room * 2 * mixer.k_proj.out_features * run.e
     return total

@@ -113,6 +113,11 @@ class Sampling:
         return torch.multinomial(logits.softmax(-1), 1, generator=generator)[:, 0]
 
 
+def expected(prompt: int, new: int) -> int:
+    """Tokens for which a cache makes room at once: all of the prompt, and the answer if it is not very long."""
+    return prompt + min(new, PREFILL_TOKENS)
+
+
 def check_length(model: TextModel, prompt: int, max_new_tokens: int) -> None:
     """Refuse what cannot be generated."""
     if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int) or max_new_tokens < 0:
@@ -176,7 +181,7 @@ def decode(
         model.refuse_empty_places(input_ids, mask)
     stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
     done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=device)
-    cache = model.new_cache(input_ids.shape[1] + min(max_new_tokens, PREFILL_TOKENS))
+    cache = model.new_cache(expected(input_ids.shape[1], max_new_tokens))
     cache.prompt = mask.sum(-1)
     logits = input_ids.new_empty(0)
     for start in range(0, input_ids.shape[1], PREFILL_TOKENS):

@@ -217,8 +217,8 @@ def decode_speculatively(
     check_length(model, input_ids.shape[1], max_new_tokens)
     if not max_new_tokens:
         return
-    expected = input_ids.shape[1] + min(max_new_tokens, generate.PREFILL_TOKENS)
-    speculation = Speculation(model, sampling or Sampling(), tuple(stop_ids), input_ids.device, expected)
+    room = generate.expected(input_ids.shape[1], max_new_tokens)
+    speculation = Speculation(model, sampling or Sampling(), tuple(stop_ids), input_ids.device, room)
     token = speculation.begin(input_ids, pictures)
     left = max_new_tokens - 1
     yield input_ids.new_tensor([token])

@@ -59,7 +59,8 @@ class Work:
 
     @property
     def pairs(self) -> int:
-        """Of a query and a key, for one head of one text, that are computed."""
+        """Of a query and a key, for one head of one text, that are computed; blocks with a mask, as on a GPU, compute
+        up to `BLOCK` more for each query (model/attention.py)."""
         own = self.new**2 if self.written_out else self.new * (self.new + 1) // 2
         return self.new * self.past + own
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ..errors import InputError
 from ..inputs import write_chat
 from ..model import MultimodalModel
+from ..nano.batches import in_batches
 from ..nano.score import answer
 from ..nano.tokenizer import SIZE
 from ..nano.world import KINDS, TEXT_KINDS, Question, Sample, draw, judge
@@ -44,16 +45,14 @@ def kept(qwen: Qwen, kinds: Sequence[str] | None = None, n: int = 32, seed: int 
 
 def by_text(qwen: Qwen, prompts: Sequence[Prompt]) -> list[str]:
     """Verdicts on what any model with a chat template answers, without pictures."""
-    verdicts = [""] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda n: len(str(prompts[n][0].messages)))
-    for at in range(0, len(order), AT_ONCE):
-        part = [prompts[n] for n in order[at : at + AT_ONCE]]
-        texts = [
-            write_chat(qwen.tokenizer, sample.prompt(question), tools=sample.tools, thinking=sample.thinking).text
-            for sample, question in part
-        ]
-        said = qwen.generate(texts, max_new_tokens=ROOM)
-        begun = ["<think>" if sample.thinking else "" for sample, _ in part]
-        for n, prompt, begin, text in zip(order[at : at + AT_ONCE], part, begun, said, strict=True):
-            verdicts[n] = judge(*prompt, begin + text)
-    return verdicts
+    texts = [
+        write_chat(qwen.tokenizer, sample.prompt(question), tools=sample.tools, thinking=sample.thinking).text
+        for sample, question in prompts
+    ]
+
+    def ask(batch: list[int]) -> list[str]:
+        return qwen.generate([texts[n] for n in batch], max_new_tokens=ROOM)
+
+    said = in_batches([*map(len, texts)], AT_ONCE, ask)
+    begun = ["<think>" if sample.thinking else "" for sample, _ in prompts]
+    return [judge(*prompt, begin + text) for prompt, begin, text in zip(prompts, begun, said, strict=True)]

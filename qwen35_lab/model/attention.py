@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ..config import TextConfig
 from .cache import AttentionMemory
 from .norm import RMSNorm, wide
-from .product import Linear, is_derived
+from .product import Linear, is_plain
 from .rope import rotate
 from .taps import Tap
 
@@ -85,6 +85,7 @@ class GatedAttention(nn.Module):
     def _attend_apart(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Tokens that follow earlier ones: these, of which every query sees all, and the new ones apart, with no mask.
 
+        q [batch, head, token, feature], k and v [batch, kv_head, earlier + token, feature] -> the shape of q.
         Each result is weighed by the sum of its exponentials, the logarithm of which the kernel returns.
         """
         past, sharing = k.shape[2] - q.shape[2], q.shape[1] // k.shape[1]
@@ -125,8 +126,8 @@ class GatedAttention(nn.Module):
 
 def flash_takes(q: Tensor, k: Tensor, v: Tensor) -> bool:
     """Whether the CPU's kernel can be called by itself: it checks nothing, and its logarithms have no derivative."""
-    plain = all(x.device.type == "cpu" and x.stride(-1) == 1 and x.dtype == q.dtype for x in (q, k, v))
-    return FLASH is not None and plain and not (is_derived() or torch.is_autocast_enabled("cpu"))
+    alike = all(x.device.type == "cpu" and x.stride(-1) == 1 and x.dtype == q.dtype for x in (q, k, v))
+    return FLASH is not None and alike and is_plain()
 
 
 def later(new: int, seen: int, device: torch.device) -> Tensor:

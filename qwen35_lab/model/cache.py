@@ -56,7 +56,7 @@ class AttentionMemory:
     def _with_room(self, buffer: Tensor | None, new: Tensor, end: int) -> Tensor:
         if buffer is not None and not self.shared and end <= buffer.shape[1] and not outlived(buffer):
             return buffer
-        # a first prefill gets exactly its size plus a little; then growth by half keeps copying rare
+        # at first, what is there or expected and a little more; then growth by half keeps copying rare
         room = max(end, self.expected) + max(64, end // 2 if self.length else 0)
         grown = new.new_empty(new.shape[0], room, *new.shape[2:])
         if buffer is not None:

@@ -66,17 +66,18 @@ def through(layer: nn.Linear, x: Tensor, activation: str = "") -> Tensor:
     return bent(layer(x), activation)
 
 
-def is_derived() -> bool:
-    """Whether what is computed now may be derived or recorded, as operators without a derivative could not be."""
-    return torch.is_grad_enabled() or forward_ad._current_level >= 0 or cast(Any, torch.jit).is_tracing()
+def is_plain() -> bool:
+    """Whether numbers are only computed on a CPU: not derived, recorded or cast, as a bare operator could not be."""
+    derived = torch.is_grad_enabled() or forward_ad._current_level >= 0
+    return not (derived or cast(Any, torch.jit).is_tracing() or torch.is_autocast_enabled("cpu"))
 
 
 def _large_and_plain(x: Tensor, weight: Tensor) -> bool:
-    """Whether the weights are many, lie on a CPU as they are multiplied, and nothing is derived or recorded."""
+    """Whether the weights are many, lie on a CPU as they are multiplied, and nothing else is wanted."""
     return (
-        weight.numel() >= LARGE and not is_derived() and type(weight) in (Tensor, nn.Parameter)
+        weight.numel() >= LARGE and is_plain() and type(weight) in (Tensor, nn.Parameter)
         and weight.device.type == "cpu" and weight.is_contiguous() and x.dtype == weight.dtype
-        and x.shape[-1] == weight.shape[1] and not torch.is_autocast_enabled("cpu")
+        and x.shape[-1] == weight.shape[1]
     )  # fmt: skip
 
 

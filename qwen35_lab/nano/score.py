@@ -21,6 +21,7 @@ from ..generate import decode
 from ..model import MultimodalModel
 from ..qwen import Qwen
 from ..speculative import Drafts, decode_speculatively
+from .batches import in_batches
 from .encode import encode
 from .experts import Separation, expert_loads, permutation_test
 from .marks import MARKS, Mark
@@ -188,15 +189,15 @@ def _marked(model: MultimodalModel, tokenizer: Any, mark: Mark, seed: int, n: in
 
 
 def answer(model: MultimodalModel, tokenizer: Any, prompts: Sequence[tuple[Sample, Question]]) -> list[Asked]:
-    """Ask all of them, greedily, in batches of like answers and like prompts: a batch takes as long as its longest."""
+    """Ask all of them, greedily, in batches of like answers and like prompts."""
     rooms = [_room(*prompt, tokenizer) for prompt in prompts]
     documents = [render_prompt(*prompt, tokenizer) for prompt in prompts]
-    order = sorted(range(len(prompts)), key=lambda n: (rooms[n], len(documents[n])))
-    said: dict[int, list[int]] = {}
-    for batch in (order[start : start + AT_ONCE] for start in range(0, len(order), AT_ONCE)):
-        tokens = _said(model, tokenizer, [documents[n] for n in batch], max(rooms[n] for n in batch))
-        said |= zip(batch, tokens, strict=True)
-    return [_judged(*prompt, said[n], tokenizer) for n, prompt in enumerate(prompts)]
+
+    def ask(batch: list[int]) -> list[list[int]]:
+        return _said(model, tokenizer, [documents[n] for n in batch], max(rooms[n] for n in batch))
+
+    said = in_batches(list(zip(rooms, map(len, documents), strict=True)), AT_ONCE, ask)
+    return [_judged(*prompt, ids, tokenizer) for prompt, ids in zip(prompts, said, strict=True)]
 
 
 def _chosen(kind: str, seed: int, split: str, n: int) -> Iterator[tuple[Sample, Question]]:
