@@ -61,10 +61,12 @@ const rgb = hex => [1, 3, 5].map(n => parseInt(hex.slice(n, n + 2), 16));
 const opacity = share => Math.min(1, Math.abs(share)) ** 0.65;
 const tint = (colours, share) => [...rgb(share < 0 ? colours.negative : colours.positive), opacity(share)];
 
-// What is painted in the text's colour is painted anew when that changes, which a page tells nobody but a transition.
+// What is painted in the text's colour is painted anew when that changes, which a page tells nobody but a transition;
+// JupyterLab hides its cells while it changes the theme, which cancels that.
 function inItsColour(element, paint) {
   element.style.transition = "color 1ms";
-  element.addEventListener("transitionend", e => { if (e.target === element && e.propertyName === "color") paint(); });
+  for (const end of ["transitionend", "transitioncancel"])
+    element.addEventListener(end, e => { if (e.target === element && e.propertyName === "color") paint(); });
 }
 
 // one token can be chosen, by click or with the arrow keys

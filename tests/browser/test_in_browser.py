@@ -247,6 +247,23 @@ def test_a_working_widget_has_no_faults_and_a_deaf_one_has(sample):
     assert keyed[:2] == [[], []] != keyed[2:]
 
 
+def test_numbers_in_a_heat_map_follow_the_theme(sample):
+    """JupyterLab hides its cells while the theme changes. Asked is for the brightest ink of all numbers."""
+    lab = sample(
+        "import numpy as np\nfrom qwen35_lab.views.deck import Deck, Heat\n"
+        "Deck([Heat('n', np.full((4, 4), 0.1), limit=1.0, text=True)], caption='c', provenance='RANDOM · x')"
+    )
+    inked = """() => { const c = document.querySelector(".q35-glyphs"), p = c.getContext("2d");
+        const seen = p.getImageData(0, 0, c.width, c.height).data.filter((_, n) => n % 4 < 3);
+        return Math.max(...seen); }"""
+    lab.theme("Light")
+    assert lab.page.evaluate(inked) < 100
+    lab.theme("Dark")
+    assert lab.soon(lambda: lab.page.evaluate(inked) > 200, patience=10)
+    lab.theme("Light")
+    assert lab.soon(lambda: lab.page.evaluate(inked) < 100, patience=10)
+
+
 def test_a_play_button_must_play_and_stop(sample):
     start = "let n = 0; el.timer = setInterval(() => ink.fillRect(n++ % 300, 0, 1, 99), 20)"
     stop = "if (el.timer) { el.timer = clearInterval(el.timer); return } "
